@@ -1,0 +1,234 @@
+"""A loaded CLIP model: pictures and texts → embeddings.
+
+The only module beside `export.py` that knows torch and open_clip.  Arrays at its face
+are numpy, float32, with unit (L2-normalised) rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from classifiers.errors import ModelError
+from classifiers.models import WEIGHTS_FILE, ModelCard, ModelSource, find_model, read_model_card
+
+IMAGE_BATCH = 16  # pictures; more gains nothing on a CPU and costs memory
+TEXT_BATCH = 256  # prompts of similar length
+
+# A centre crop never sees more of a strip than its middle square, and resizing the
+# short side of a 1 × 20,000 strip would make 80 million pixels first.
+MAX_ASPECT_RATIO = 8
+
+Progress = Callable[[int, int], None]  # called with (prompts done, prompts in all)
+
+
+def load_encoder(name: str) -> Encoder:
+    """Loads the model `name` (see `models.find_model`) for use on the CPU.
+
+    Raises:
+        ModelError: unknown name, or weights that are missing or damaged.
+    """
+    source = find_model(name)
+    try:
+        model, preprocess = _load_open_clip(source)
+        tokenizer = open_clip.get_tokenizer(source.open_clip_name)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise ModelError(f"The model “{name}” cannot be loaded: {error}") from error
+    return Encoder(source, model, preprocess, tokenizer)
+
+
+def _load_open_clip(source: ModelSource) -> tuple[torch.nn.Module, Callable[..., Any]]:
+    # OpenAI's weights want QuickGELU; open_clip only warns when asked for them without.
+    settings = open_clip.get_pretrained_cfg(source.open_clip_name, source.pretrained or "")
+    model, _, preprocess = open_clip.create_model_and_transforms(
+        source.open_clip_name,
+        pretrained=source.pretrained,
+        force_quick_gelu=bool(settings.get("quick_gelu")),
+    )
+    return model.eval().float(), preprocess
+
+
+class Encoder:
+    """A CLIP model with its preprocessing.  Safe to use from several threads.
+
+    Attributes:
+        model_name: as the model was asked for, for instance `"builtin"`.
+        fingerprint: tells two versions of the weights under one name apart.
+        embed_dim: numbers in an embedding.
+        image_size: `(height, width)` in pixels that the image tower takes.
+        mean, std: of the three channels, for pixels in [0, 1].
+        logit_scale: exponentiated; logits are `logit_scale * cosine + logit_bias`.
+        logit_bias: 0 where the model has none.
+        activation: `"softmax"`, or `"sigmoid"` for models trained with a bias (SigLIP).
+        context_length: tokens the text tower reads, start and end tokens included.
+    """
+
+    def __init__(
+        self,
+        source: ModelSource,
+        model: torch.nn.Module,
+        preprocess: Callable[..., Any],
+        tokenizer: Callable[..., torch.Tensor],
+    ) -> None:
+        self.model = model
+        self.model_name = source.name
+        self.card: ModelCard = read_model_card(source)
+        self.fingerprint = _fingerprint(source, model)
+        self._preprocess = preprocess
+        self._tokenize = tokenizer
+        self._lock = threading.Lock()
+
+        settings = open_clip.get_model_preprocess_cfg(model)
+        size = settings["size"]
+        self.image_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
+        self.mean: tuple[float, ...] = tuple(settings["mean"])
+        self.std: tuple[float, ...] = tuple(settings["std"])
+        self.interpolation: str = settings["interpolation"]
+        self.resize_mode: str = settings["resize_mode"]
+
+        self.context_length = int(model.context_length)
+        self.logit_scale = math.exp(float(model.logit_scale.detach()))
+        bias = getattr(model, "logit_bias", None)
+        self.logit_bias = 0.0 if bias is None else float(bias.detach())
+        self.activation = "softmax" if bias is None else "sigmoid"
+        self._text_tower = getattr(model, "text", model)
+        self._reads_only_backwards = _is_causal(self._text_tower)
+        self.embed_dim = int(self.encode_texts(["a"]).shape[1])
+
+    def encode_images(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """Image embeddings.
+
+        Args:
+            pictures: upright RGB pictures of any size, as `images.open_picture` gives.
+
+        Returns:
+            float32 `(len(pictures), embed_dim)`, unit rows.
+        """
+        rows = [np.empty((0, self.embed_dim), np.float32)]
+        for start in range(0, len(pictures), IMAGE_BATCH):
+            batch = torch.stack([self._pixels(p) for p in pictures[start : start + IMAGE_BATCH]])
+            with self._lock, torch.inference_mode():
+                rows.append(F.normalize(self.model.encode_image(batch), dim=-1).numpy())
+        return np.concatenate(rows)
+
+    def _pixels(self, picture: Image.Image) -> torch.Tensor:
+        """float32 `(3, height, width)`, normalised by `mean` and `std`."""
+        if self.resize_mode == "shortest":
+            picture = _middle(picture, MAX_ASPECT_RATIO)
+        return self._preprocess(picture)
+
+    def encode_texts(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Text embeddings.  A text longer than `context_length` is cut (see `cut_texts`).
+
+        Encodes only as many tokens as the longest text of a batch has, where nothing
+        after the end token can change the result; the numbers are the same.
+
+        Args:
+            progress: called after each batch; what it raises stops the work.
+
+        Returns:
+            float32 `(len(texts), embed_dim)`, unit rows.
+        """
+        if not texts:
+            return np.empty((0, self.embed_dim), np.float32)
+        tokens = self._tokenize(list(texts))  # (n, context_length)
+        lengths = tokens.argmax(dim=-1) + 1 if self._reads_only_backwards else None
+        order = torch.arange(len(texts)) if lengths is None else lengths.argsort(stable=True)
+        rows = None
+        for start in range(0, len(texts), TEXT_BATCH):
+            chosen = order[start : start + TEXT_BATCH]
+            with self._lock, torch.inference_mode():
+                if lengths is None:
+                    embeddings = self.model.encode_text(tokens[chosen])
+                else:
+                    shortened = tokens[chosen, : int(lengths[chosen].max())]
+                    embeddings = _encode_causal(self._text_tower, shortened)
+                embeddings = F.normalize(embeddings, dim=-1)
+            if rows is None:
+                rows = torch.empty(len(texts), embeddings.shape[1])
+            rows[chosen] = embeddings
+            if progress is not None:
+                progress(min(start + TEXT_BATCH, len(texts)), len(texts))
+        assert rows is not None  # texts is not empty
+        return rows.numpy()
+
+    def cut_texts(self, texts: Sequence[str]) -> list[str]:
+        """Those of `texts` that are longer than the model can read."""
+        if not texts:
+            return []
+        tokens = self._tokenize(list(texts), context_length=self.context_length + 1)
+        beyond = tokens[:, -1]
+        padding = self._tokenize([""], context_length=self.context_length + 1)[0, -1]
+        return [text for text, last in zip(texts, beyond) if last != padding]
+
+
+def _is_causal(tower: torch.nn.Module) -> bool:
+    """Whether the tower pools at the end token and no token sees a later one."""
+    pool_type = getattr(tower, "text_pool_type", getattr(tower, "pool_type", None))
+    return (
+        pool_type == "argmax"
+        and isinstance(getattr(tower, "attn_mask", None), torch.Tensor)
+        and getattr(tower, "cls_emb", None) is None
+    )
+
+
+def _encode_causal(tower: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    """open_clip's `encode_text` for tokens cut behind the batch's last end token.
+
+    Args:
+        tokens: int64 `(n, length)`, `length` ≤ context length.
+
+    Returns:
+        `(n, embed_dim)`, not normalised; equal to the uncut encoding up to rounding.
+
+    Source: the steps of open_clip.model.CLIP.encode_text, with the positional embedding
+    and the causal mask cut to `length`.
+    """
+    length = tokens.shape[1]
+    x = tower.token_embedding(tokens) + tower.positional_embedding[:length]
+    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
+    x = tower.ln_final(x)  # (n, length, width)
+    x = x[torch.arange(len(x)), tokens.argmax(dim=-1)]
+    projection = tower.text_projection
+    if projection is None:
+        return x
+    return projection(x) if isinstance(projection, torch.nn.Linear) else x @ projection
+
+
+def _middle(picture: Image.Image, max_aspect_ratio: int) -> Image.Image:
+    """The middle of a strip that is longer than `max_aspect_ratio`; others as they are."""
+    width, height = picture.size
+    longest = min(width, height) * max_aspect_ratio
+    if max(width, height) <= longest:
+        return picture
+    left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
+    return picture.crop((left, top, left + min(width, longest), top + min(height, longest)))
+
+
+def _fingerprint(source: ModelSource, model: torch.nn.Module) -> str:
+    """16 hex digits that change whenever the weights do."""
+    if source.directory is not None:
+        return _file_digest(source.directory / WEIGHTS_FILE)[:16]
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _file_digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

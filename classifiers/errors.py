@@ -1,0 +1,55 @@
+"""Every error that a person is meant to read.
+
+The message of a `HeadsmithError` is one sentence for a visitor of the web page: what
+was wrong with which value, and what to do about it.  `ui/` shows it, `server/` turns it
+into a status code; any other exception is a defect of ours and is logged with its
+traceback.
+
+    HeadsmithError
+    ├── ImageError         an upload that is not a picture we can read
+    ├── TemplateError      a prompt template without a place for the class
+    ├── ClassNamesError    no class names, too many, or a file of them we cannot read
+    ├── LabelListError     a shipped list that is unknown or malformed
+    ├── ModelError         a model that is unknown, missing or damaged
+    ├── HeadError          a head file that is damaged, or a head that is not there
+    ├── ExportError        a format we do not write
+    └── Cancelled          a person pressed Cancel
+"""
+
+from __future__ import annotations
+
+
+class HeadsmithError(Exception):
+    """Base of all errors whose message is written for the person at the page."""
+
+
+class ImageError(HeadsmithError):
+    """An upload that cannot become an upright RGB picture."""
+
+
+class TemplateError(HeadsmithError):
+    """A prompt template that no class name can be put into."""
+
+
+class ClassNamesError(HeadsmithError):
+    """Class names that make no classifier: none at all, too many, or not text."""
+
+
+class LabelListError(HeadsmithError):
+    """A shipped label list that does not exist or breaks the format."""
+
+
+class ModelError(HeadsmithError):
+    """A model name that is unknown, or weights that cannot be loaded."""
+
+
+class HeadError(HeadsmithError):
+    """A head that does not exist any more, or a file that holds none."""
+
+
+class ExportError(HeadsmithError):
+    """A file format that heads or encoders cannot be written in."""
+
+
+class Cancelled(HeadsmithError):
+    """Raised by a progress callback to stop work that nobody waits for any more."""

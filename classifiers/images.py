@@ -1,0 +1,122 @@
+"""Any upload → an upright RGB picture, or an `ImageError`.  Knows nothing of models."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import BinaryIO, Union
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from pillow_heif import register_heif_opener
+
+from classifiers.errors import ImageError
+
+register_heif_opener()
+
+MAX_IMAGE_PIXELS = 100_000_000  # a 100-megapixel camera; 300 MB once decoded
+
+# What phones, cameras and browsers make.  A closed list, since Pillow also knows formats
+# that start other programs (EPS) or are rarely fuzzed.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF", "MPO", "ICO", "PPM")
+_READABLE = "JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
+
+PictureSource = Union[str, Path, bytes, BinaryIO, Image.Image, np.ndarray]
+
+
+def open_picture(source: PictureSource) -> Image.Image:
+    """The picture in `source`, upright, in mode RGB.
+
+    Turns by the EXIF orientation, takes the first frame of an animation, lays what is
+    transparent on white and scales 16-bit and floating-point grey to 8 bits.
+
+    Args:
+        source: a path, the bytes of a file, an open binary file, a PIL picture, or an
+            array `(height, width)` or `(height, width, 3 or 4)`, uint8.
+
+    Raises:
+        ImageError: not a picture, damaged, too large, or of a format we do not read.
+    """
+    if isinstance(source, np.ndarray):
+        source = Image.fromarray(source)
+    if isinstance(source, Image.Image):
+        return _to_upright_rgb(source)
+    data = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with warnings.catch_warnings():
+            # We refuse by MAX_IMAGE_PIXELS below; Pillow's own warning would only be noise.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(data, formats=_FORMATS) as picture:
+                return _to_upright_rgb(picture)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError:
+        raise ImageError(_too_large()) from None
+    except UnidentifiedImageError:
+        raise ImageError(_why_unidentified(data)) from None
+    except FileNotFoundError:
+        raise ImageError("The picture is gone; choose it again.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError) as error:
+        # What Pillow's decoders raise on damaged files, by experience and by its fuzzers.
+        raise ImageError(
+            "The picture is damaged or cut off "
+            f"({type(error).__name__}: {error}); save or download it again."
+        ) from error
+
+
+def _to_upright_rgb(picture: Image.Image) -> Image.Image:
+    width, height = picture.size
+    if width < 1 or height < 1:
+        raise ImageError("The picture has no pixels; choose another.")
+    if width * height > MAX_IMAGE_PIXELS:
+        raise ImageError(_too_large(width, height))
+    picture.load()
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode == "RGB":
+        return upright if upright is not picture else picture.copy()
+    if upright.mode.startswith(("I", "F")):
+        return Image.fromarray(_to_8_bits(np.asarray(upright))).convert("RGB")
+    if upright.has_transparency_data:
+        with_alpha = upright.convert("RGBA")
+        on_white = Image.new("RGBA", with_alpha.size, "white")
+        return Image.alpha_composite(on_white, with_alpha).convert("RGB")
+    return upright.convert("RGB")
+
+
+def _to_8_bits(grey: np.ndarray) -> np.ndarray:
+    """Grey values of any range → uint8 `(height, width)`; Pillow's own convert() clips.
+
+    The range is told by the largest value: up to 1, up to 255, up to 65,535 or beyond.
+    """
+    values = np.nan_to_num(grey.astype(np.float64), posinf=0.0, neginf=0.0).clip(min=0.0)
+    largest = values.max()
+    full_scale = 65_535.0 if grey.dtype == np.uint16 else 255.0
+    if np.issubdtype(grey.dtype, np.floating) and largest <= 1.0:
+        full_scale = 1.0
+    elif largest > full_scale:
+        full_scale = max(65_535.0, largest)
+    return np.round(values * (255.0 / full_scale)).astype(np.uint8)
+
+
+def _too_large(width: int | None = None, height: int | None = None) -> str:
+    size = f"has {width:,} × {height:,} pixels" if width and height else "is far too large"
+    return (
+        f"The picture {size}; up to {MAX_IMAGE_PIXELS // 1_000_000} megapixels can be read. "
+        "Save it smaller and try again."
+    )
+
+
+def _why_unidentified(data: str | Path | BinaryIO) -> str:
+    """The most helpful sentence about bytes that are no picture."""
+    if isinstance(data, (str, Path)):
+        with open(data, "rb") as file:
+            head = file.read(1024)
+    else:
+        data.seek(0)
+        head = data.read(1024)
+    if not head:
+        return "The file is empty; choose a picture."
+    if b"<svg" in head.lower():
+        return "SVG is a drawing, not a photograph; save it as PNG and try again."
+    return f"This file is not a picture that can be read; use {_READABLE}."

@@ -1,0 +1,99 @@
+"""The classifiers one model has to offer: the shipped label sets, and stored heads by id.
+
+Between the head builders and whoever asks for a classifier by name (page, API, phone).
+Builds what is missing, once however many ask, and remembers it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
+
+from classifiers.encoder import Encoder, Progress
+from classifiers.errors import HeadError
+from classifiers.heads import Head
+from classifiers.label_lists import label_list_ids, load_label_list
+from classifiers.store import HeadStore
+from classifiers.zero_shot import build_zero_shot_head, zero_shot_head_id
+
+MAX_HEADS_IN_MEMORY = 64
+
+
+class HeadLibrary:
+    """Heads for `encoder`, kept in `store` and, the last used ones, in memory."""
+
+    def __init__(self, encoder: Encoder, store: HeadStore) -> None:
+        self.encoder = encoder
+        self._store = store
+        self._recent: OrderedDict[str, Head] = OrderedDict()
+        self._recent_lock = threading.Lock()
+        self._building: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def find(self, classifier: str) -> Head:
+        """The head of a shipped label set's id or of a head's id; builds the former.
+
+        Raises:
+            HeadError: no such classifier for this model.
+        """
+        if classifier in label_list_ids():
+            labels = load_label_list(classifier)
+            return self.create(labels.name, labels.templates, labels.classes)
+        head = self._remembered(classifier)
+        if head is None:
+            raise HeadError(
+                f"There is no classifier “{classifier[:64]}” here; choose a label set, "
+                "or create the classifier again."
+            )
+        if (head.model, head.fingerprint) != (self.encoder.model_name, self.encoder.fingerprint):
+            raise HeadError(
+                f"The classifier “{head.name}” was made for the model {head.model}; "
+                f"create it again for {self.encoder.model_name}."
+            )
+        return head
+
+    def create(
+        self,
+        name: str,
+        templates: Sequence[str],
+        classes: Sequence[str],
+        progress: Progress | None = None,
+    ) -> Head:
+        """The zero-shot head of these words: from memory, from disk, or built now.
+
+        Raises:
+            ClassNamesError, TemplateError: as `build_zero_shot_head`.
+        """
+        head_id = zero_shot_head_id(self.encoder, classes, templates)
+        with self._building[head_id]:
+            head = self._remembered(head_id)
+            if head is None:
+                head = build_zero_shot_head(
+                    self.encoder, classes, templates, name=name, progress=progress
+                )
+                self._store.put(head)
+                self._remember(head)
+        return head
+
+    def is_ready(self, classifier: str) -> bool:
+        """Whether `find` answers without building."""
+        if classifier in label_list_ids():
+            labels = load_label_list(classifier)
+            classifier = zero_shot_head_id(self.encoder, labels.classes, labels.templates)
+        return self._remembered(classifier) is not None
+
+    def _remembered(self, head_id: str) -> Head | None:
+        with self._recent_lock:
+            if head_id in self._recent:
+                self._recent.move_to_end(head_id)
+                return self._recent[head_id]
+        head = self._store.get(head_id)
+        if head is not None:
+            self._remember(head)
+        return head
+
+    def _remember(self, head: Head) -> None:
+        with self._recent_lock:
+            self._recent[head.id] = head
+            while len(self._recent) > MAX_HEADS_IN_MEMORY:
+                self._recent.popitem(last=False)

@@ -1,0 +1,79 @@
+"""Words → Head: class prompts through the text encoder, averaged class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from classifiers.encoder import Encoder, Progress
+from classifiers.heads import Head, head_id
+from classifiers.label_lists import check_class_names
+from classifiers.prompts import check_templates, class_prompts
+
+# Bounds the memory of an ensemble: 1,000 classes × 80 templates is 80,000 embeddings.
+PROMPTS_AT_ONCE = 16_384
+
+
+def build_zero_shot_head(
+    encoder: Encoder,
+    classes: Sequence[str],
+    templates: Sequence[str],
+    *,
+    name: str,
+    progress: Progress | None = None,
+) -> Head:
+    """A head of `classes` from words alone.
+
+    A class embedding is the mean of its prompts' normalised embeddings, normalised again.
+
+    Args:
+        templates: each with a placeholder (see `prompts`); several make an ensemble.
+        progress: called with (classes done, classes in all); what it raises stops the work.
+
+    Raises:
+        ClassNamesError, TemplateError: nothing to build from.
+
+    Source: Radford et al. 2021, "Learning Transferable Visual Models From Natural
+    Language Supervision", section 3.1.4.
+    """
+    classes, templates = tuple(classes), check_templates(templates)
+    check_class_names(classes)
+    weights = np.empty((len(classes), encoder.embed_dim), np.float32)
+    step = max(1, PROMPTS_AT_ONCE // len(templates))  # classes
+    for start in range(0, len(classes), step):
+        chunk = classes[start : start + step]
+
+        def report(done: int, prompts: int, start: int = start, n: int = len(chunk)) -> None:
+            if progress is not None:
+                progress(start + done * n // prompts, len(classes))
+
+        embeddings = encoder.encode_texts(class_prompts(chunk, templates), report)
+        means = embeddings.reshape(len(chunk), len(templates), -1).mean(axis=1)
+        weights[start : start + step] = means / np.linalg.norm(means, axis=1, keepdims=True)
+    return Head(
+        name=name,
+        classes=classes,
+        templates=templates,
+        weights=weights,
+        model=encoder.model_name,
+        fingerprint=encoder.fingerprint,
+        logit_scale=encoder.logit_scale,
+        logit_bias=encoder.logit_bias,
+        activation=encoder.activation,
+        image_size=encoder.image_size,
+        mean=encoder.mean,
+        std=encoder.std,
+        abstain_below=encoder.card.none_of_these_similarity,
+    )
+
+
+def zero_shot_head_id(encoder: Encoder, classes: Sequence[str], templates: Sequence[str]) -> str:
+    """The id that `build_zero_shot_head` would give, without building."""
+    return head_id(
+        encoder.model_name,
+        encoder.fingerprint,
+        "zero-shot",
+        tuple(classes),
+        check_templates(templates),
+    )
