@@ -85,8 +85,8 @@ class Encoder:
         self.card: ModelCard = read_model_card(source)
         self.fingerprint = _fingerprint(source, model)
         self._preprocess = preprocess
-        self._tokenize = tokenizer
-        self._lock = threading.Lock()
+        self._tokenizer = tokenizer
+        self._tokenizer_lock = threading.Lock()  # fast tokenizers are not for two threads
 
         settings = open_clip.get_model_preprocess_cfg(model)
         size = settings["size"]
@@ -117,7 +117,7 @@ class Encoder:
         rows = [np.empty((0, self.embed_dim), np.float32)]
         for start in range(0, len(pictures), IMAGE_BATCH):
             batch = torch.stack([self._pixels(p) for p in pictures[start : start + IMAGE_BATCH]])
-            with self._lock, torch.inference_mode():
+            with torch.inference_mode():
                 rows.append(F.normalize(self.model.encode_image(batch), dim=-1).numpy())
         return np.concatenate(rows)
 
@@ -141,13 +141,13 @@ class Encoder:
         """
         if not texts:
             return np.empty((0, self.embed_dim), np.float32)
-        tokens = self._tokenize(list(texts))  # (n, context_length)
+        tokens = self._tokenize(texts)  # (n, context_length)
         lengths = tokens.argmax(dim=-1) + 1 if self._reads_only_backwards else None
         order = torch.arange(len(texts)) if lengths is None else lengths.argsort(stable=True)
         rows = None
         for start in range(0, len(texts), TEXT_BATCH):
             chosen = order[start : start + TEXT_BATCH]
-            with self._lock, torch.inference_mode():
+            with torch.inference_mode():
                 if lengths is None:
                     embeddings = self.model.encode_text(tokens[chosen])
                 else:
@@ -162,11 +162,16 @@ class Encoder:
         assert rows is not None  # texts is not empty
         return rows.numpy()
 
+    def _tokenize(self, texts: Sequence[str], context_length: int | None = None) -> torch.Tensor:
+        """Tokens, int64 `(n, context_length)`."""
+        with self._tokenizer_lock:
+            return self._tokenizer(list(texts), context_length=context_length)
+
     def cut_texts(self, texts: Sequence[str]) -> list[str]:
         """Those of `texts` that are longer than the model can read."""
         if not texts:
             return []
-        tokens = self._tokenize(list(texts), context_length=self.context_length + 1)
+        tokens = self._tokenize(texts, context_length=self.context_length + 1)
         beyond = tokens[:, -1]
         padding = self._tokenize([""], context_length=self.context_length + 1)[0, -1]
         return [text for text, last in zip(texts, beyond) if last != padding]

@@ -10,22 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-from classifiers.encoder import Encoder
 from classifiers.errors import ExportError
 from classifiers.heads import FORMAT_VERSION, Head
 from classifiers.loading_notes import loading_notes
 
-TOP_K = 5
+if TYPE_CHECKING:
+    from classifiers.encoder import Encoder
 
 HEAD_FORMATS = {
     "pt": "TorchScript (.pt)",
@@ -39,54 +34,6 @@ HEAD_FORMATS = {
 ENCODER_FORMATS = {"pt": "TorchScript (.pt)", "ptl": "TorchScript lite (.ptl)"}
 
 
-class TorchScriptHead(nn.Module):
-    """A head as the phone runs it.
-
-    `forward(image_embedding)` takes float32 `(n, embed_dim)`, normalised or not, and
-    returns probabilities float32 `(n, k)` and class indices int64 `(n, k)`, best first,
-    `k = min(5, n_classes)`.
-    """
-
-    def __init__(self, head: Head) -> None:
-        super().__init__()
-        self.register_buffer("weights", torch.from_numpy(head.weights.copy()))
-        bias = torch.zeros(len(head.classes))
-        if head.bias is not None:
-            bias = torch.from_numpy(head.bias.copy())
-        self.register_buffer("bias", bias + head.logit_bias)
-        self.logit_scale = float(head.logit_scale)
-        self.one_of_the_classes = head.activation == "softmax"
-        self.k = min(TOP_K, len(head.classes))
-
-    def forward(self, image_embedding: Tensor) -> tuple[Tensor, Tensor]:
-        x = F.normalize(image_embedding, dim=-1)
-        logits = self.logit_scale * torch.matmul(x, self.weights.t()) + self.bias
-        if self.one_of_the_classes:
-            probabilities = torch.softmax(logits, dim=-1)
-        else:
-            probabilities = torch.sigmoid(logits)
-        values, indices = torch.topk(probabilities, self.k, dim=-1)
-        return values, indices
-
-
-class TorchScriptEncoder(nn.Module):
-    """The image encoder as the phone runs it.
-
-    `forward(pixels)` takes float32 `(n, 3, height, width)` in [0, 1], RGB, already
-    resized and cropped; normalises the channels itself; returns unit rows
-    `(n, embed_dim)`.
-    """
-
-    def __init__(self, encoder: Encoder) -> None:
-        super().__init__()
-        self.visual = encoder.model.visual
-        self.register_buffer("mean", torch.tensor(encoder.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(encoder.std).view(1, 3, 1, 1))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return F.normalize(self.visual((pixels - self.mean) / self.std), dim=-1)
-
-
 def export_head(head: Head, path: str | Path) -> Path:
     """Writes the head to `path`, in the format its suffix names (see `HEAD_FORMATS`).
 
@@ -96,7 +43,10 @@ def export_head(head: Head, path: str | Path) -> Path:
     path = Path(path)
     suffix = path.suffix.lstrip(".")
     if suffix in ("pt", "ptl"):
-        _save_torchscript(torch.jit.script(TorchScriptHead(head).eval()), path, _extras(head))
+        # torch is imported late: the page lists the formats before it is there.
+        from classifiers.torchscript import save_torchscript_head
+
+        save_torchscript_head(head, path, _extras(head))
     elif suffix == "safetensors":
         head.save(path)
     elif suffix == "xml":
@@ -114,29 +64,32 @@ def export_head(head: Head, path: str | Path) -> Path:
     return path
 
 
+def estimate_head_bytes(head: Head, suffix: str) -> int:
+    """About how large `export_head` would make the file; for a person, before exporting."""
+    weights, labels = head.weights.nbytes, len(labels_txt(head).encode())
+    if suffix in ("txt", "xml"):
+        return labels if suffix == "txt" else len(labels_xml(head).encode())
+    if suffix == "json":
+        return len(_dump(manifest(head)).encode())
+    # Float32 weights hardly compress, so the zip is its three files of weights.
+    return weights + labels if suffix != "zip" else 3 * (weights + labels)
+
+
 def export_encoder(encoder: Encoder, path: str | Path) -> Path:
     """Writes the image encoder as `.pt` or `.ptl`, its preprocessing in the manifest.
 
     Raises:
-        ExportError: another suffix, or an operator that TorchScript cannot record.
+        ExportError: another suffix, or a tower that TorchScript cannot record.
     """
+    from classifiers.torchscript import save_torchscript_encoder
+
     path = Path(path)
     suffix = path.suffix.lstrip(".")
     if suffix not in ENCODER_FORMATS:
         raise ExportError(
             f"Encoders are not written as “{suffix}”; choose {', '.join(ENCODER_FORMATS)}."
         )
-    # Two pictures, so that the trace cannot take the batch for a constant.
-    pixels = torch.rand(2, 3, *encoder.image_size)
-    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TorchScript's deprecation; the phone reads nothing else
-        try:
-            module = torch.jit.trace(TorchScriptEncoder(encoder).eval(), pixels)
-        except RuntimeError as error:
-            raise ExportError(
-                f"The image encoder of {encoder.model_name} cannot be recorded: {error}"
-            ) from error
-    _save_torchscript(module, path, {"manifest.json": _dump(encoder_manifest(encoder))})
+    save_torchscript_encoder(encoder, path, {"manifest.json": _dump(encoder_manifest(encoder))})
     return path
 
 
@@ -176,7 +129,7 @@ def manifest(head: Head) -> dict[str, Any]:
     """Everything about the head but its weights and class names."""
     entries = head.metadata()
     entries["n_classes"] = len(entries.pop("classes"))
-    return {**entries, "id": head.id, "embed_dim": head.embed_dim, "top_k": TOP_K}
+    return {**entries, "id": head.id, "embed_dim": head.embed_dim}
 
 
 def encoder_manifest(encoder: Encoder) -> dict[str, Any]:
@@ -202,15 +155,6 @@ def _extras(head: Head) -> dict[str, str]:
 
 def _dump(entries: dict[str, Any]) -> str:
     return json.dumps(entries, ensure_ascii=False, indent=2) + "\n"
-
-
-def _save_torchscript(module: Any, path: Path, extras: dict[str, str]) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as above
-        if path.suffix == ".ptl":
-            module._save_for_lite_interpreter(str(path), _extra_files=extras)
-        else:
-            torch.jit.save(module, str(path), _extra_files=extras)
 
 
 def _save_zip(head: Head, path: Path) -> None:

@@ -75,6 +75,11 @@ class HeadLibrary:
                 self._remember(head)
         return head
 
+    def build_label_lists(self) -> None:
+        """Builds the heads of all shipped label sets, so that later none has to wait."""
+        for list_id in label_list_ids():
+            self.find(list_id)
+
     def is_ready(self, classifier: str) -> bool:
         """Whether `find` answers without building."""
         if classifier in label_list_ids():

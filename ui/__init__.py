@@ -1,0 +1,1 @@
+"""The web page.  Knows classifiers/ and Gradio; nothing below knows of it."""

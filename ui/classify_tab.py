@@ -1,0 +1,239 @@
+"""A picture in, five answers out; and what every other label set says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from classifiers.errors import HeadsmithError
+from classifiers.images import open_picture
+from classifiers.label_lists import label_list_ids, load_label_list
+from classifiers.loading import LoadedModels
+from ui import render
+from ui.messages import tell
+from ui.picture import PictureInput, example_pictures, shown_file
+from ui.state import DEFAULT_CLASSIFIER, PictureInHand, classifier_choices
+
+NO_PICTURE = "Give me a picture: upload, paste or snap one, or try an example."
+CAMERA_SECONDS_BETWEEN_FRAMES = 0.4
+CAMERA_MAX_SECONDS = 600
+
+SETS_JS = """
+element.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-set]');
+    if (button) trigger('click', {set: button.dataset.set});
+});
+"""
+SHOW_COSINE_JS = "(on) => { document.body.classList.toggle('hs-show-cosine', on); }"
+
+
+@dataclass
+class ClassifyTab:
+    """The components that other parts of the page listen to or fill."""
+
+    picture: PictureInput
+    camera: gr.Image
+    in_hand: gr.State
+    chosen: gr.Dropdown
+    info: gr.HTML
+    answer: gr.HTML
+    all_sets: gr.HTML
+
+
+def look(
+    models: LoadedModels, path: str | None, in_hand: PictureInHand
+) -> tuple[PictureInHand, Any]:
+    """Encodes the picture that was just chosen.
+
+    Inputs: path of the upload; the picture so far.
+    Outputs: the picture in hand; the picture shown.  A file that is no picture leaves
+    both as they were.
+    """
+    if path is None:
+        return PictureInHand(), gr.skip()
+    try:
+        picture = open_picture(path)
+        encoder = models.library().encoder
+    except HeadsmithError as error:
+        tell(error)
+        return in_hand, gr.update(value=in_hand.path)
+    shown = shown_file(path, picture)
+    seen = PictureInHand(shown, encoder.encode_images([picture]), encoder.model_name)
+    return seen, (gr.skip() if shown == path else gr.update(value=shown))
+
+
+def watch(
+    models: LoadedModels, frame: np.ndarray | None, chosen: str
+) -> tuple[PictureInHand, str]:
+    """Answers about one frame of the live camera.
+
+    Inputs: frame uint8 `(height, width, 3)`; the classifier's id.
+    Outputs: the frame as picture in hand; the answer.
+    """
+    if frame is None:
+        return gr.skip(), gr.skip()
+    encoder = models.library().encoder
+    embedding = encoder.encode_images([open_picture(frame)])
+    in_hand = PictureInHand(None, embedding, encoder.model_name)
+    return in_hand, answer(models, in_hand, chosen)
+
+
+def answer(models: LoadedModels, in_hand: PictureInHand, chosen: str) -> str:
+    """What the chosen classifier says.  Never encodes the picture.
+
+    Inputs: picture in hand; the classifier's id.  Outputs: HTML of the five.
+    """
+    if in_hand.embedding is None:
+        return render.hint_html(NO_PICTURE)
+    try:
+        head = models.library().find(chosen)
+    except HeadsmithError as error:
+        return render.error_html(str(error))
+    return render.answer_html(head.predict(in_hand.embedding)[0])
+
+
+def answer_all(models: LoadedModels, in_hand: PictureInHand) -> Iterator[str]:
+    """What every label set says, set by set while heads are still being prepared.
+
+    Inputs: picture in hand.  Outputs: HTML, one line a set.
+    """
+    if in_hand.embedding is None:
+        yield no_answers()
+        return
+    sets = [load_label_list(list_id) for list_id in label_list_ids()]
+    library = models.library()
+
+    def all_answers(build: bool) -> list[Any]:
+        return [
+            (
+                labels,
+                library.find(labels.id).predict(in_hand.embedding, k=1)[0]
+                if build or library.is_ready(labels.id)
+                else None,
+            )
+            for labels in sets
+        ]
+
+    for labels in sets:
+        if not library.is_ready(labels.id):
+            yield render.all_sets_html(all_answers(build=False))
+            library.find(labels.id)
+    yield render.all_sets_html(all_answers(build=True))
+
+
+def no_answers() -> str:
+    """The cards before there is a picture: as tall as with answers, so nothing moves."""
+    return render.all_sets_html([(load_label_list(key), None) for key in label_list_ids()])
+
+
+def describe(chosen: str) -> str:
+    """The line under the menu.  Inputs: the classifier's id.  Outputs: HTML."""
+    if chosen not in label_list_ids():
+        return render.set_info_html("A classifier of your own.", about_people=False)
+    labels = load_label_list(chosen)
+    return render.set_info_html(labels.description, labels.about_people)
+
+
+def _choose(event: gr.EventData) -> str:
+    return event.set
+
+
+def build_picture_box() -> tuple[PictureInput, gr.Image, gr.Examples]:
+    """The box for pictures: files, clipboard and camera, live camera, examples."""
+    with gr.Tabs(elem_id="hs-sources"):
+        with gr.Tab("Picture"):
+            picture = PictureInput(
+                sources=["upload", "clipboard", "webcam"],
+                type="filepath",
+                image_mode=None,
+                label="Your picture",
+                show_label=False,
+                height=330,
+                buttons=["fullscreen"],
+                webcam_options=gr.WebcamOptions(mirror=False),
+                elem_id="hs-picture",
+                placeholder="Drop a picture here\n- or -\nclick to choose one",
+            )
+            examples = gr.Examples(
+                [[path] for path in example_pictures()],
+                picture,
+                label="No picture at hand? Try one of these",
+                elem_id="hs-examples",
+            )
+        with gr.Tab("Live camera"):
+            camera = gr.Image(
+                sources=["webcam"],
+                streaming=True,
+                type="numpy",
+                label="Live camera",
+                show_label=False,
+                height=330,
+                webcam_options=gr.WebcamOptions(mirror=False),
+                elem_id="hs-camera",
+            )
+    return picture, camera, examples
+
+
+def build_answer_box() -> tuple[gr.Dropdown, gr.HTML, gr.HTML]:
+    """The menu of classifiers and the five answers."""
+    chosen = gr.Dropdown(
+        classifier_choices([]),
+        value=DEFAULT_CLASSIFIER,
+        label="Label set",
+        filterable=True,
+        elem_id="hs-chosen",
+    )
+    info = gr.HTML(describe(DEFAULT_CLASSIFIER))
+    answer_box = gr.HTML(render.hint_html(NO_PICTURE), elem_id="hs-answer-box")
+    cosine = gr.Checkbox(label="Show cosine similarity", elem_id="hs-cosine-switch")
+    cosine.change(None, cosine, None, js=SHOW_COSINE_JS)
+    return chosen, info, answer_box
+
+
+def build_all_sets_box() -> gr.HTML:
+    """One card for each label set: the game of asking all of them about one picture."""
+    gr.HTML("<h2>All label sets at once</h2><p>What would this picture be as a cocktail, a "
+            "profession, a cat? Click a card for its five.</p>", elem_classes="hs-heading")  # fmt: skip
+    return gr.HTML(no_answers(), js_on_load=SETS_JS, elem_id="hs-all-sets")
+
+
+def connect_classify_tab(models: LoadedModels, tab: ClassifyTab, examples: gr.Examples) -> None:
+    """What happens when a picture or a label set is chosen."""
+    private: dict[str, Any] = {"api_visibility": "private"}
+    on_model: dict[str, Any] = {"concurrency_id": "model", **private}
+
+    def answer_everything(event: Any) -> None:
+        event.then(
+            partial(answer, models), [tab.in_hand, tab.chosen], tab.answer,
+            show_progress="hidden", **on_model,
+        ).then(
+            partial(answer_all, models), tab.in_hand, tab.all_sets,
+            show_progress="hidden", **on_model,
+        )  # fmt: skip
+
+    def encode(listener: Any) -> Any:
+        return listener(
+            partial(look, models), [tab.picture, tab.in_hand], [tab.in_hand, tab.picture],
+            show_progress_on=tab.answer, trigger_mode="always_last", **on_model,
+        )  # fmt: skip
+
+    answer_everything(encode(tab.picture.input))
+    answer_everything(encode(examples.load_input_event.then))
+    answer_everything(tab.picture.clear(PictureInHand, None, tab.in_hand, **private))
+
+    tab.chosen.change(describe, tab.chosen, tab.info, show_progress="hidden", **private)
+    tab.chosen.change(
+        partial(answer, models), [tab.in_hand, tab.chosen], tab.answer,
+        show_progress="minimal", trigger_mode="always_last", **on_model,
+    )  # fmt: skip
+    tab.all_sets.click(_choose, None, tab.chosen, queue=False, show_progress="hidden", **private)
+    tab.camera.stream(
+        partial(watch, models), [tab.camera, tab.chosen], [tab.in_hand, tab.answer],
+        stream_every=CAMERA_SECONDS_BETWEEN_FRAMES, time_limit=CAMERA_MAX_SECONDS,
+        show_progress="hidden", **on_model,
+    )  # fmt: skip

@@ -1,0 +1,240 @@
+"""A template and some class names → a new classifier, answering at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from classifiers.errors import Cancelled, ClassNamesError, HeadsmithError
+from classifiers.label_lists import (
+    check_class_names,
+    format_class_names,
+    parse_class_names,
+    read_class_names_file,
+)
+from classifiers.loading import LoadedModels
+from classifiers.prompts import class_prompts, clean_text, parse_templates
+from ui import render
+from ui.messages import tell
+from ui.state import (
+    DEFAULT_CLASSIFIER,
+    DEFAULT_TEMPLATE,
+    MAX_OWN_CLASSIFIERS,
+    Cancellations,
+    OwnClassifier,
+    classifier_choices,
+)
+
+MAX_NAME_CHARACTERS = 80
+
+EXAMPLES = [
+    ["Moods", "The mood of this picture is {}", "cheerful, gloomy, calm, tense, romantic, eerie"],
+    ["Where am I", "This is a photo taken {}", "indoors, in a city, at the sea, in the mountains, "
+     "in a forest, in the desert, on a farm"],
+    ["Dinner", "This would go well with {}", "pizza, sushi, tacos, oysters, porridge, birthday cake"],
+]  # fmt: skip
+
+SHOW_ANSWER_JS = """() => {
+    document.getElementById('hs-chosen')?.scrollIntoView({behavior: 'smooth', block: 'center'});
+}"""
+
+
+@dataclass
+class CreateSection:
+    """The components that other parts of the page listen to or fill."""
+
+    name: gr.Textbox
+    template: gr.Textbox
+    classes: gr.Textbox
+    preview: gr.HTML
+
+
+def preview(models: LoadedModels, template: str, classes: str) -> str:
+    """What Create would make of what is typed so far.
+
+    Inputs: templates, one a line; class names.  Outputs: HTML.
+    """
+    try:
+        names = parse_class_names(classes)
+        templates = parse_templates(template)
+    except HeadsmithError as error:
+        return render.error_html(str(error))
+    if not names.classes:
+        return render.hint_html("The first prompts will show here as you type.")
+    prompts = class_prompts(names.classes, templates)
+    # Looked for only once the model is there: a preview never waits.
+    cut = models.library().encoder.cut_texts(prompts) if models.is_loaded() else []
+    return render.preview_html(names, prompts, cut)
+
+
+def create(
+    models: LoadedModels,
+    cancellations: Cancellations,
+    name: str,
+    template: str,
+    classes: str,
+    own: Any,
+    session: str,
+    progress: Any,
+) -> tuple[Any, Any, Any]:
+    """Builds the classifier and chooses it.
+
+    Inputs: name, templates and classes as typed; the visitor's own classifiers; the
+    session that may cancel; a `gr.Progress`.
+    Outputs: own classifiers; the menu; the preview, with the error where there is one.
+    """
+    cancellations.clear(session)
+
+    def report(done: int, total: int) -> None:
+        if cancellations.asked(session):
+            raise Cancelled("Stopped; nothing was made, and everything you typed is still here.")
+        progress((done, total), desc="Reading the class names", unit="classes")
+
+    try:
+        names = parse_class_names(classes)
+        templates = parse_templates(template)
+        check_class_names(names.classes)
+        shown_name = clean_text(name)[:MAX_NAME_CHARACTERS] or default_name(names.classes)
+        progress((0, len(names.classes)), desc="Reading the class names", unit="classes")
+        head = models.library().create(shown_name, templates, names.classes, report)
+    except HeadsmithError as error:
+        tell(error)
+        return gr.skip(), gr.skip(), render.error_html(str(error))
+    kept = [c for c in OwnClassifier.list_from(own) if c.id != head.id]
+    kept.append(OwnClassifier(head.id, shown_name, head.templates, head.classes))
+    kept = kept[-MAX_OWN_CLASSIFIERS:]
+    return (
+        [classifier.to_browser() for classifier in kept],
+        gr.update(choices=classifier_choices(kept), value=head.id),
+        gr.skip(),
+    )
+
+
+def default_name(classes: tuple[str, ...]) -> str:
+    """`cat, dog, goldfish …`"""
+    joined = ", ".join(classes[:3])
+    short = joined if len(joined) <= 50 else joined[:49] + "…"
+    return f"{short} …" if len(classes) > 3 else short
+
+
+def read_file(path: str | None) -> Any:
+    """Class names of a dropped file, into the box.  Inputs: its path.  Outputs: the text."""
+    if path is None:
+        return gr.skip()
+    try:
+        names = read_class_names_file(path)
+        if not names.classes:
+            raise ClassNamesError("The file holds no class names; put one on each line.")
+    except HeadsmithError as error:
+        tell(error)
+        return gr.skip()
+    return format_class_names(names.classes)
+
+
+def rename(own: Any, classifier_id: str, name: str, chosen: str) -> tuple[Any, Any, Any]:
+    """Inputs: own classifiers; which; new name; chosen id.  Outputs: own; both menus."""
+    new_name = clean_text(name)[:MAX_NAME_CHARACTERS]
+    kept = OwnClassifier.list_from(own)
+    if not new_name or not classifier_id:
+        gr.Info("Choose one of your classifiers and type its new name.")
+        return gr.skip(), gr.skip(), gr.skip()
+    kept = [
+        OwnClassifier(c.id, new_name, c.templates, c.classes) if c.id == classifier_id else c
+        for c in kept
+    ]
+    return _after_change(kept, classifier_id, chosen)
+
+
+def remove(own: Any, classifier_id: str, chosen: str) -> tuple[Any, Any, Any]:
+    """Inputs: own classifiers; which; the chosen id.  Outputs: own; both menus."""
+    kept = [c for c in OwnClassifier.list_from(own) if c.id != classifier_id]
+    return _after_change(kept, None, DEFAULT_CLASSIFIER if chosen == classifier_id else chosen)
+
+
+def _after_change(
+    kept: list[OwnClassifier], managed: str | None, chosen: str
+) -> tuple[Any, Any, Any]:
+    return (
+        [classifier.to_browser() for classifier in kept],
+        gr.update(choices=classifier_choices(kept), value=chosen),
+        gr.update(choices=[(c.name, c.id) for c in kept], value=managed),
+    )
+
+
+def list_own(own: Any) -> Any:
+    """The menu of a visitor's own classifiers.  Inputs: own classifiers."""
+    kept = OwnClassifier.list_from(own)
+    return gr.update(choices=[(c.name, c.id) for c in reversed(kept)])
+
+
+def build_create_section(
+    models: LoadedModels, own: gr.BrowserState, chosen: gr.Dropdown
+) -> CreateSection:
+    """Fields, preview, buttons and the list of one's own classifiers."""
+    cancellations = Cancellations()
+    private: dict[str, Any] = {"api_visibility": "private"}
+    gr.HTML("<h2>New classifier</h2><p>Say what the picture could be. No training: "
+            "the words alone make it.</p>", elem_classes="hs-heading")  # fmt: skip
+    with gr.Row():
+        with gr.Column(scale=3, min_width=320):
+            template = gr.Textbox(
+                DEFAULT_TEMPLATE, label="Template", lines=1, max_lines=6,
+                info="{} is where the class goes. Several lines are averaged.",
+            )  # fmt: skip
+            classes = gr.Textbox(
+                label="Classes", lines=5, max_lines=12, placeholder="cat\ndog\ngoldfish",
+                info="One a line, or separated by commas.",
+            )  # fmt: skip
+            name = gr.Textbox(label="Name (optional)", placeholder="Pets", max_lines=1)
+        with gr.Column(scale=2, min_width=280):
+            preview_box = gr.HTML(preview(models, DEFAULT_TEMPLATE, ""), elem_id="hs-preview-box")
+            with gr.Row():
+                create_button = gr.Button("Create", variant="primary", elem_id="hs-create")
+                cancel_button = gr.Button("Cancel", elem_id="hs-cancel", min_width=80)
+            file = gr.UploadButton(
+                "Classes from a .txt or .csv file", file_types=[".txt", ".csv"], size="sm"
+            )
+            _build_own_list(own, chosen)
+    gr.Examples(EXAMPLES, [name, template, classes], label="Ideas")
+
+    # Gradio finds what to inject by annotations, which it cannot read through `partial`.
+    def on_create(
+        name: str, template: str, classes: str, own: Any,
+        request: gr.Request, progress: gr.Progress = gr.Progress(),
+    ) -> tuple[Any, Any, Any]:  # fmt: skip
+        session = request.session_hash or ""
+        return create(models, cancellations, name, template, classes, own, session, progress)
+
+    def on_cancel(request: gr.Request) -> None:
+        cancellations.ask(request.session_hash or "")
+
+    fields = [template, classes]
+    for field in fields:
+        field.change(
+            partial(preview, models), fields, preview_box,
+            trigger_mode="always_last", show_progress="hidden", **private,
+        )  # fmt: skip
+    file.upload(read_file, file, classes, show_progress="hidden", **private)
+    create_button.click(
+        on_create, [name, *fields, own], [own, chosen, preview_box],
+        show_progress_on=preview_box, concurrency_id="build", concurrency_limit=2, **private,
+    ).success(None, None, None, js=SHOW_ANSWER_JS)  # fmt: skip
+    cancel_button.click(on_cancel, None, None, queue=False, **private)
+    return CreateSection(name, template, classes, preview_box)
+
+
+def _build_own_list(own: gr.BrowserState, chosen: gr.Dropdown) -> None:
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    with gr.Accordion("My classifiers", open=False):
+        managed = gr.Dropdown([], label="Classifier", interactive=True)
+        new_name = gr.Textbox(label="New name", max_lines=1)
+        with gr.Row():
+            rename_button = gr.Button("Rename", size="sm")
+            remove_button = gr.Button("Remove", size="sm", variant="stop")
+    own.change(list_own, own, managed, queue=False, **private)
+    outputs = [own, chosen, managed]
+    rename_button.click(rename, [own, managed, new_name, chosen], outputs, **private)
+    remove_button.click(remove, [own, managed, chosen], outputs, **private)

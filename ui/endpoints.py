@@ -1,0 +1,112 @@
+"""The public endpoints for `gradio_client`: names and forms are a contract (DESIGN.md)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from classifiers.errors import HeadsmithError
+from classifiers.export import HEAD_FORMATS, export_head, resource_name
+from classifiers.images import open_picture
+from classifiers.label_lists import label_list_ids, load_label_list, parse_class_names
+from classifiers.loading import LoadedModels
+from classifiers.prompts import clean_text, parse_templates
+from ui.create_section import default_name
+from ui.export_panel import _new_file
+from ui.messages import api_error
+from ui.picture import PictureInput
+
+
+def classify(models: LoadedModels, image: str | None, classifier: str) -> dict[str, float]:
+    """The five likeliest classes of a picture, with their probabilities.
+
+    Args:
+        image: the picture's file.
+        classifier: a label set's id ("nouns", "cat_breeds", …) or a created one's id.
+    """
+    try:
+        if image is None:
+            raise gr.Error("Send a picture.", print_exception=False)
+        library = models.library()
+        head = library.find(classifier)
+        prediction = head.predict(library.encoder.encode_images([open_picture(image)]))[0]
+    except HeadsmithError as error:
+        raise api_error(error) from error
+    return {guess.class_name: guess.probability for guess in prediction}
+
+
+def create_classifier(
+    models: LoadedModels, name: str, template: str, classes: str
+) -> tuple[str, str]:
+    """Makes a zero-shot classifier from words; returns its id and a one-line summary.
+
+    Args:
+        name: what to call it; may be empty.
+        template: a prompt with {} where the class goes; several lines are averaged.
+        classes: class names, one a line or separated by commas.
+    """
+    try:
+        names = parse_class_names(classes)
+        shown_name = clean_text(name) or default_name(names.classes)
+        head = models.library().create(shown_name, parse_templates(template), names.classes)
+    except HeadsmithError as error:
+        raise api_error(error) from error
+    left_out = f", {len(names.duplicates):,} repeated left out" if names.duplicates else ""
+    return head.id, f"{shown_name}: {len(head.classes):,} classes{left_out}, model {head.model}"
+
+
+def export_classifier(models: LoadedModels, classifier: str, format: str) -> str:
+    """The classifier as a file for a phone.
+
+    Args:
+        classifier: a label set's id or a created classifier's id.
+        format: pt, ptl, zip, safetensors, xml, txt or json.
+    """
+    try:
+        head = models.library().find(classifier)
+        if format not in HEAD_FORMATS:
+            known = ", ".join(HEAD_FORMATS)
+            raise gr.Error(f"There is no format “{format}”; use {known}.", print_exception=False)
+        return str(export_head(head, _new_file(resource_name(head.name), format)))
+    except HeadsmithError as error:
+        raise api_error(error) from error
+
+
+def list_classifiers() -> list[dict[str, Any]]:
+    """The label sets: id, name, description, number of classes, templates."""
+    return [
+        {
+            "id": labels.id,
+            "name": labels.name,
+            "description": labels.description,
+            "n_classes": len(labels.classes),
+            "templates": list(labels.templates),
+        }
+        for labels in map(load_label_list, label_list_ids())
+    ]
+
+
+def build_endpoints(models: LoadedModels) -> None:
+    """Endpoints have components of their own, unseen, so that the page can change freely."""
+    with gr.Column(visible=False):
+        image = PictureInput(type="filepath", image_mode=None, label="image")
+        texts = [gr.Textbox(label=label) for label in ("first", "second", "third")]
+        label = gr.Label(num_top_classes=5)
+        outputs = [gr.Textbox(label="id"), gr.Textbox(label="summary")]
+        file, table = gr.File(), gr.JSON()
+        trigger = gr.Button()
+    trigger.click(
+        partial(classify, models), [image, texts[0]], label,
+        api_name="classify", concurrency_id="model",
+    )  # fmt: skip
+    trigger.click(
+        partial(create_classifier, models), texts, outputs,
+        api_name="create_classifier", concurrency_id="build",
+    )  # fmt: skip
+    trigger.click(
+        partial(export_classifier, models), texts[:2], file,
+        api_name="export_classifier", concurrency_id="export",
+    )  # fmt: skip
+    trigger.click(list_classifiers, None, table, api_name="list_classifiers")

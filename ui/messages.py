@@ -1,0 +1,24 @@
+"""How an error reaches a person: one sentence, with everything on the page left as it was."""
+
+from __future__ import annotations
+
+from html import escape
+
+import gradio as gr
+
+from classifiers.errors import HeadsmithError
+
+SECONDS_SHOWN = 12
+
+
+def tell(error: HeadsmithError) -> None:
+    """Shows the error's sentence above the page.
+
+    A warning and not `gr.Error`, which would cover the answer with the word “Error”.
+    """
+    gr.Warning(escape(str(error)), duration=SECONDS_SHOWN, title="That did not work")
+
+
+def api_error(error: HeadsmithError) -> gr.Error:
+    """The error as clients of the API get it."""
+    return gr.Error(str(error), print_exception=False)

@@ -1,0 +1,88 @@
+"""What a visitor has in hand: small dataclasses for `gr.State`, and what a browser keeps.
+
+Browser state is a list of `OwnClassifier` as dicts and a `draft` dict.  Both come from a
+visitor's machine, so nothing in them is believed.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from classifiers.label_lists import label_list_ids, load_label_list
+
+DEFAULT_CLASSIFIER = "nouns"
+DEFAULT_TEMPLATE = "This is a photo of a {}"
+
+MAX_OWN_CLASSIFIERS = 50  # localStorage holds 5 MB
+
+
+@dataclass
+class PictureInHand:
+    """The picture everything answers about, and its embedding by the model `model`."""
+
+    path: str | None = None
+    embedding: np.ndarray | None = None  # float32 (1, embed_dim)
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class OwnClassifier:
+    """A classifier that a visitor made: enough to build it again, for any model."""
+
+    id: str
+    name: str
+    templates: tuple[str, ...]
+    classes: tuple[str, ...]
+
+    @staticmethod
+    def list_from(browser_state: Any) -> list[OwnClassifier]:
+        """The entries of a browser's list that have the right form; others are dropped."""
+        entries = browser_state if isinstance(browser_state, list) else []
+        owned = []
+        for entry in entries[:MAX_OWN_CLASSIFIERS]:
+            try:
+                owned.append(
+                    OwnClassifier(
+                        id=str(entry["id"]),
+                        name=str(entry["name"]),
+                        templates=tuple(str(t) for t in entry["templates"]),
+                        classes=tuple(str(c) for c in entry["classes"]),
+                    )
+                )
+            except (TypeError, KeyError):
+                continue
+        return owned
+
+    def to_browser(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def classifier_choices(own: list[OwnClassifier]) -> list[tuple[str, str]]:
+    """`(shown name, id)` of the visitor's classifiers, newest first, then the label sets."""
+    mine = [(f"{c.name} (mine, {len(c.classes):,})", c.id) for c in reversed(own)]
+    shipped = [load_label_list(list_id) for list_id in label_list_ids()]
+    return mine + [(f"{labels.name} ({len(labels.classes):,})", labels.id) for labels in shipped]
+
+
+class Cancellations:
+    """Which sessions asked for their running work to stop."""
+
+    def __init__(self) -> None:
+        self._wanted: set[str] = set()
+        self._lock = threading.Lock()
+
+    def ask(self, session: str) -> None:
+        with self._lock:
+            self._wanted.add(session)
+
+    def clear(self, session: str) -> None:
+        with self._lock:
+            self._wanted.discard(session)
+
+    def asked(self, session: str) -> bool:
+        with self._lock:
+            return session in self._wanted
