@@ -14,6 +14,7 @@ from pillow_heif import register_heif_opener
 from classifiers.errors import ImageError
 
 register_heif_opener()
+Image.init()  # registers every format that `_FORMATS` may name
 
 MAX_IMAGE_PIXELS = 100_000_000  # a 100-megapixel camera; 300 MB once decoded
 
