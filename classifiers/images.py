@@ -19,8 +19,8 @@ Image.init()  # registers every format that `_FORMATS` may name
 MAX_IMAGE_PIXELS = 100_000_000  # a 100-megapixel camera; 300 MB once decoded
 
 # What phones, cameras and browsers make.  A closed list, since Pillow also knows formats
-# that start other programs (EPS) or are rarely fuzzed.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF", "MPO", "ICO", "PPM")
+# that start other programs (EPS) or are rarely fuzzed.  JPEG includes MPO.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF", "ICO", "PPM")
 _READABLE = "JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
 
 PictureSource = Union[str, Path, bytes, BinaryIO, Image.Image, np.ndarray]

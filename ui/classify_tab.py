@@ -106,7 +106,7 @@ def answer_all(models: LoadedModels, in_hand: PictureInHand) -> Iterator[str]:
         yield no_answers()
         return
     sets = [load_label_list(list_id) for list_id in label_list_ids()]
-    library = models.library()
+    library = models.library()  # there, since it encoded the picture
 
     def all_answers(build: bool) -> list[Any]:
         return [
@@ -166,13 +166,14 @@ def build_picture_box() -> tuple[PictureInput, gr.Image, gr.Examples]:
                 elem_id="hs-examples",
             )
         with gr.Tab("Live camera"):
+            gr.HTML("<p>Press Record, and the answer follows what the camera sees until Stop.</p>")
             camera = gr.Image(
                 sources=["webcam"],
                 streaming=True,
                 type="numpy",
                 label="Live camera",
                 show_label=False,
-                height=330,
+                height=300,
                 webcam_options=gr.WebcamOptions(mirror=False),
                 elem_id="hs-camera",
             )

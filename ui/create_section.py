@@ -198,7 +198,10 @@ def build_create_section(
                 "Classes from a .txt or .csv file", file_types=[".txt", ".csv"], size="sm"
             )
             _build_own_list(own, chosen)
-    gr.Examples(EXAMPLES, [name, template, classes], label="Ideas")
+    gr.Examples(
+        EXAMPLES, [name, template, classes], label="Ideas",
+        example_labels=[example[0] for example in EXAMPLES], elem_id="hs-ideas",
+    )  # fmt: skip
 
     # Gradio finds what to inject by annotations, which it cannot read through `partial`.
     def on_create(

@@ -14,7 +14,7 @@ from classifiers.label_lists import label_list_ids, load_label_list, parse_class
 from classifiers.loading import LoadedModels
 from classifiers.prompts import clean_text, parse_templates
 from ui.create_section import default_name
-from ui.export_panel import _new_file
+from ui.export_panel import new_file
 from ui.messages import api_error
 from ui.picture import PictureInput
 
@@ -69,7 +69,7 @@ def export_classifier(models: LoadedModels, classifier: str, format: str) -> str
         if format not in HEAD_FORMATS:
             known = ", ".join(HEAD_FORMATS)
             raise gr.Error(f"There is no format “{format}”; use {known}.", print_exception=False)
-        return str(export_head(head, _new_file(resource_name(head.name), format)))
+        return str(export_head(head, new_file(resource_name(head.name), format)))
     except HeadsmithError as error:
         raise api_error(error) from error
 

@@ -48,7 +48,7 @@ def head_file(models: LoadedModels, chosen: str, suffix: str, own: Any) -> Any:
     """
     try:
         head = named(models.library().find(chosen), OwnClassifier.list_from(own))
-        return str(export_head(head, _new_file(resource_name(head.name), suffix)))
+        return str(export_head(head, new_file(resource_name(head.name), suffix)))
     except HeadsmithError as error:
         tell(error)
         return gr.skip()
@@ -59,7 +59,7 @@ def encoder_file(models: LoadedModels, suffix: str) -> Any:
     try:
         encoder = models.library().encoder
         stem = f"encoder_{resource_name(encoder.model_name)}"
-        return str(export_encoder(encoder, _new_file(stem, suffix)))
+        return str(export_encoder(encoder, new_file(stem, suffix)))
     except HeadsmithError as error:
         tell(error)
         return gr.skip()
@@ -74,7 +74,8 @@ def named(head: Head, own: list[OwnClassifier]) -> Head:
     return dataclasses.replace(head, name=names.get(head.id, head.name))
 
 
-def _new_file(stem: str, suffix: str) -> Path:
+def new_file(stem: str, suffix: str) -> Path:
+    """A path for an export, in a folder of its own; Gradio copies what handlers return."""
     return Path(tempfile.mkdtemp(prefix="headsmith-")) / f"{stem}.{suffix}"
 
 

@@ -16,7 +16,7 @@ def tell(error: HeadsmithError) -> None:
 
     A warning and not `gr.Error`, which would cover the answer with the word “Error”.
     """
-    gr.Warning(escape(str(error)), duration=SECONDS_SHOWN, title="That did not work")
+    gr.Warning(escape(str(error)), duration=SECONDS_SHOWN)
 
 
 def api_error(error: HeadsmithError) -> gr.Error:

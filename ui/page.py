@@ -24,6 +24,7 @@ from ui.classify_tab import (
 from ui.create_section import CreateSection, build_create_section
 from ui.endpoints import build_endpoints
 from ui.export_panel import build_export_panel, summarise
+from ui.messages import tell
 from ui.picture import restorable
 from ui.state import (
     DEFAULT_CLASSIFIER,
@@ -125,7 +126,11 @@ def refresh(
     Inputs: own classifiers; chosen id; path of the picture that was put back.
     Outputs: own classifiers; menu; the picture in hand.
     """
-    library = models.library()
+    try:
+        library = models.library()
+    except HeadsmithError as error:
+        tell(error)
+        return gr.skip(), gr.skip(), PictureInHand()
     kept, moved = [], {}
     for classifier in OwnClassifier.list_from(own):
         try:
@@ -136,7 +141,7 @@ def refresh(
         kept.append(OwnClassifier(head.id, classifier.name, head.templates, head.classes))
     in_hand = PictureInHand()
     path = restorable(picture)
-    if path is not None:
+    if path is not None:  # it was read before, so it can be read again
         embedding = library.encoder.encode_images([open_picture(path)])
         in_hand = PictureInHand(path, embedding, library.encoder.model_name)
     menu = gr.update(choices=classifier_choices(kept), value=moved.get(chosen, chosen))

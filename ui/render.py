@@ -65,9 +65,9 @@ def all_sets_html(answers: Sequence[tuple[LabelList, Prediction | None]]) -> str
 
 def _best(prediction: Prediction | None) -> str:
     if prediction is None:
-        return '<span class="hs-name hs-waiting">…</span><span class="hs-percent">&nbsp;</span>'
+        return '<span class="hs-percent">&nbsp;</span><span class="hs-name hs-waiting">…</span>'
     name, share = escape(prediction.best.class_name), percent(prediction.best.probability)
-    return f'<span class="hs-name">{name}</span><span class="hs-percent">{share}</span>'
+    return f'<span class="hs-percent">{share}</span><span class="hs-name">{name}</span>'
 
 
 def set_info_html(description: str, about_people: bool) -> str:

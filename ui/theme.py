@@ -26,6 +26,9 @@ def theme() -> gr.themes.Base:
         block_title_text_color="*body_text_color",
         block_title_text_color_dark="*body_text_color",
         block_title_padding="0",
+        input_border_width="1px",
+        input_border_color="*border_color_primary",
+        input_background_fill="*background_fill_primary",
         block_label_background_fill="none",
         block_label_text_color="*body_text_color_subdued",
     )

@@ -1,0 +1,43 @@
+# make run      the page on http://127.0.0.1:7860   (ARGS="--port 8000" passes options on)
+# make test     all tests, with what they need installed first
+# make check    formatting, lints, types
+# make setup    only the virtual environment
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: run test check setup format evaluate
+
+run: $(VENV)/.runs
+	$(BIN)/python app.py $(ARGS)
+
+setup: $(VENV)/.tests
+
+test: $(VENV)/.tests
+	sh tests/install_browser.sh
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.tests
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+evaluate: $(VENV)/.tests
+	$(BIN)/python -m training.evaluate $(ARGS)
+
+# The stamps make a second run start at once: pip is asked only when requirements change.
+$(VENV)/.runs: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.tests: requirements.txt requirements-dev.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $(VENV)/.runs $@
