@@ -1,6 +1,6 @@
 """Headsmith: a web page that turns words into image classifiers.
 
-    python app.py [--host 127.0.0.1] [--port 7860] [--model builtin] [--cache-dir DIR]
+python app.py [--host 127.0.0.1] [--port 7860] [--model builtin] [--cache-dir DIR]
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
 
-from platformdirs import user_cache_dir  # noqa: E402
+from platformdirs import user_cache_dir
 
-from classifiers.loading import LoadedModels  # noqa: E402
-from classifiers.models import BUILTIN  # noqa: E402
-from ui.page import build_page  # noqa: E402
-from ui.theme import CSS_FILE, theme  # noqa: E402
+from classifiers.loading import LoadedModels
+from classifiers.models import BUILTIN
+from ui.page import build_page
+from ui.theme import CSS_FILE, theme
 
 MAX_UPLOAD = "50mb"
 MAX_WAITING = 64  # requests in the queue; more are told to come back

@@ -42,7 +42,7 @@ _HOME = {
     "HeadStore": "store",
     "build_zero_shot_head": "zero_shot",
 }
-__all__ = [  # noqa: F822 - resolved by __getattr__
+__all__ = [
     "Encoder",
     "Guess",
     "Head",

@@ -47,7 +47,7 @@ def load_encoder(name: str) -> Encoder:
     return Encoder(source, model, preprocess, tokenizer)
 
 
-def _load_open_clip(source: ModelSource) -> tuple[torch.nn.Module, Callable[..., Any]]:
+def _load_open_clip(source: ModelSource) -> tuple[Any, Callable[..., Any]]:
     # OpenAI's weights want QuickGELU; open_clip only warns when asked for them without.
     settings = open_clip.get_pretrained_cfg(source.open_clip_name, source.pretrained or "")
     model, _, preprocess = open_clip.create_model_and_transforms(
@@ -76,7 +76,7 @@ class Encoder:
     def __init__(
         self,
         source: ModelSource,
-        model: torch.nn.Module,
+        model: Any,  # an open_clip.CLIP or CustomTextCLIP, whose attributes differ
         preprocess: Callable[..., Any],
         tokenizer: Callable[..., torch.Tensor],
     ) -> None:
@@ -174,10 +174,10 @@ class Encoder:
         tokens = self._tokenize(texts, context_length=self.context_length + 1)
         beyond = tokens[:, -1]
         padding = self._tokenize([""], context_length=self.context_length + 1)[0, -1]
-        return [text for text, last in zip(texts, beyond) if last != padding]
+        return [text for text, last in zip(texts, beyond, strict=True) if last != padding]
 
 
-def _is_causal(tower: torch.nn.Module) -> bool:
+def _is_causal(tower: Any) -> bool:
     """Whether the tower pools at the end token and no token sees a later one."""
     pool_type = getattr(tower, "text_pool_type", getattr(tower, "pool_type", None))
     return (
@@ -187,7 +187,7 @@ def _is_causal(tower: torch.nn.Module) -> bool:
     )
 
 
-def _encode_causal(tower: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+def _encode_causal(tower: Any, tokens: torch.Tensor) -> torch.Tensor:
     """open_clip's `encode_text` for tokens cut behind the batch's last end token.
 
     Args:
@@ -220,7 +220,7 @@ def _middle(picture: Image.Image, max_aspect_ratio: int) -> Image.Image:
     return picture.crop((left, top, left + min(width, longest), top + min(height, longest)))
 
 
-def _fingerprint(source: ModelSource, model: torch.nn.Module) -> str:
+def _fingerprint(source: ModelSource, model: Any) -> str:
     """16 hex digits that change whenever the weights do."""
     if source.directory is not None:
         return _file_digest(source.directory / WEIGHTS_FILE)[:16]

@@ -58,9 +58,7 @@ def export_head(head: Head, path: str | Path) -> Path:
     elif suffix == "zip":
         _save_zip(head, path)
     else:
-        raise ExportError(
-            f"Heads are not written as “{suffix}”; choose {', '.join(HEAD_FORMATS)}."
-        )
+        raise ExportError(f"Heads are not written as “{suffix}”; choose {', '.join(HEAD_FORMATS)}.")
     return path
 
 

@@ -80,6 +80,8 @@ class Head:
     def __post_init__(self) -> None:
         _check(self)
         self.weights.setflags(write=False)
+        if self.bias is not None:
+            self.bias.setflags(write=False)
 
     @property
     def id(self) -> str:
@@ -174,9 +176,19 @@ class Head:
             with safetensors.safe_open(str(path), framework="numpy") as file:
                 metadata = file.metadata() or {}
                 weights = file.get_tensor("weights")
-                bias = file.get_tensor("bias") if "bias" in file.keys() else None
+                names = file.keys()
+                bias = file.get_tensor("bias") if "bias" in names else None
             return _from_metadata(metadata, weights, bias)
-        except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError) as error:
+        except FileNotFoundError:  # whose message names folders of the server
+            raise HeadError(f"“{Path(path).name}” is not there; create it again.") from None
+        except (
+            OSError,
+            KeyError,
+            ValueError,
+            TypeError,
+            RecursionError,
+            safetensors.SafetensorError,
+        ) as error:
             raise HeadError(f"“{Path(path).name}” is not a head: {error}") from error
 
 

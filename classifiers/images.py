@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
-from typing import BinaryIO, Union
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -23,7 +23,7 @@ MAX_IMAGE_PIXELS = 100_000_000  # a 100-megapixel camera; 300 MB once decoded
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF", "ICO", "PPM")
 _READABLE = "JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
 
-PictureSource = Union[str, Path, bytes, BinaryIO, Image.Image, np.ndarray]
+PictureSource: TypeAlias = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
 
 
 def open_picture(source: PictureSource) -> Image.Image:
@@ -74,7 +74,7 @@ def _to_upright_rgb(picture: Image.Image) -> Image.Image:
         raise ImageError(_too_large(width, height))
     picture.load()
     upright = ImageOps.exif_transpose(picture)
-    if upright.mode == "RGB":
+    if upright.mode == "RGB" and not upright.has_transparency_data:
         return upright if upright is not picture else picture.copy()
     if upright.mode.startswith(("I", "F")):
         return Image.fromarray(_to_8_bits(np.asarray(upright))).convert("RGB")

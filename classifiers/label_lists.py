@@ -10,7 +10,7 @@ import csv
 import io
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def label_list_ids() -> tuple[str, ...]:
     return tuple(_catalog())
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_label_list(list_id: str) -> LabelList:
     """The shipped list called `list_id`, for instance `"cat_breeds"`.
 
@@ -107,8 +107,11 @@ def parse_class_names(text: str) -> ClassNames:
     seen: dict[str, str] = {}
     duplicates = []
     for piece in filter(None, pieces):
-        if seen.setdefault(piece.casefold(), piece) is not piece:
+        key = piece.casefold()
+        if key in seen:
             duplicates.append(piece)
+        else:
+            seen[key] = piece
     classes = tuple(seen.values())
     n_empty = len(pieces) - len(classes) - len(duplicates)
     check_class_names(classes, required=False)
@@ -138,7 +141,8 @@ def check_class_names(classes: tuple[str, ...], required: bool = True) -> None:
 def _split_at_commas(line: str) -> list[str]:
     # The csv module reads quotes as people write them; a lone quote is ordinary text.
     line = line.replace("\0", " ")
-    if line.count('"') % 2:
+    # It also refuses fields of over 131,072 characters; `check_class_names` says so better.
+    if line.count('"') % 2 or len(line) > csv.field_size_limit():
         return line.split(",")
     return next(csv.reader([line], skipinitialspace=True), [])
 

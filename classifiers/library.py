@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from classifiers.encoder import Encoder, Progress
 from classifiers.errors import HeadError
@@ -73,7 +74,8 @@ class HeadLibrary:
                 )
                 self._store.put(head)
                 self._remember(head)
-        return head
+        # The id leaves out the name, so whoever made these words first named it otherwise.
+        return head if head.name == name else replace(head, name=name)
 
     def build_label_lists(self) -> None:
         """Builds the heads of all shipped label sets, so that later none has to wait."""

@@ -74,7 +74,12 @@ def read_model_card(source: ModelSource) -> ModelCard:
     """The card that lies beside a local model's weights, or a bare one with its name."""
     if source.directory is None or not (source.directory / CARD_FILE).is_file():
         return ModelCard(title=source.name)
-    card = json.loads((source.directory / CARD_FILE).read_text(encoding="utf-8"))
+    try:
+        card = json.loads((source.directory / CARD_FILE).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(
+            f"The {CARD_FILE} of the model “{source.name}” is no JSON ({error}); mend or remove it."
+        ) from error
     return ModelCard(
         title=card.get("name", source.name),
         summary=card.get("summary", ""),

@@ -76,6 +76,4 @@ def fill_template(template: str, class_name: str) -> str:
 
 def class_prompts(classes: Sequence[str], templates: Sequence[str]) -> list[str]:
     """All prompts, class by class: `len(classes) * len(templates)` strings."""
-    return [
-        fill_template(template, class_name) for class_name in classes for template in templates
-    ]
+    return [fill_template(template, class_name) for class_name in classes for template in templates]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,11 +31,11 @@ class TorchScriptHead(nn.Module):
 
     def __init__(self, head: Head) -> None:
         super().__init__()
-        self.register_buffer("weights", torch.from_numpy(head.weights.copy()))
+        self.weights = nn.Buffer(torch.from_numpy(head.weights.copy()))
         bias = torch.zeros(len(head.classes))
         if head.bias is not None:
             bias = torch.from_numpy(head.bias.copy())
-        self.register_buffer("bias", bias + head.logit_bias)
+        self.bias = nn.Buffer(bias + head.logit_bias)
         self.logit_scale = float(head.logit_scale)
         self.one_of_the_classes = head.activation == "softmax"
         self.k = min(TOP_K, len(head.classes))
@@ -46,8 +47,9 @@ class TorchScriptHead(nn.Module):
             probabilities = torch.softmax(logits, dim=-1)
         else:
             probabilities = torch.sigmoid(logits)
-        values, indices = torch.topk(probabilities, self.k, dim=-1)
-        return values, indices
+        # By logits: sure probabilities round to exactly 1 or 0 and would tie.
+        indices = torch.topk(logits, self.k, dim=-1)[1]
+        return torch.gather(probabilities, -1, indices), indices
 
 
 class TorchScriptEncoder(nn.Module):
@@ -60,9 +62,9 @@ class TorchScriptEncoder(nn.Module):
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        self.visual = encoder.model.visual
-        self.register_buffer("mean", torch.tensor(encoder.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(encoder.std).view(1, 3, 1, 1))
+        self.visual: Any = encoder.model.visual
+        self.mean = nn.Buffer(torch.tensor(encoder.mean).view(1, 3, 1, 1))
+        self.std = nn.Buffer(torch.tensor(encoder.std).view(1, 3, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
         return F.normalize(self.visual((pixels - self.mean) / self.std), dim=-1)

@@ -16,7 +16,8 @@ from classifiers.label_lists import label_list_ids, load_label_list
 from classifiers.loading import LoadedModels
 from ui import render
 from ui.messages import tell
-from ui.picture import PictureInput, example_pictures, shown_file
+from ui.picture import example_pictures, shown_file
+from ui.picture_input import PictureInput
 from ui.state import DEFAULT_CLASSIFIER, PictureInHand, classifier_choices
 
 NO_PICTURE = "Give me a picture: upload, paste or snap one, or try an example."
@@ -67,9 +68,7 @@ def look(
     return seen, (gr.skip() if shown == path else gr.update(value=shown))
 
 
-def watch(
-    models: LoadedModels, frame: np.ndarray | None, chosen: str
-) -> tuple[PictureInHand, str]:
+def watch(models: LoadedModels, frame: np.ndarray | None, chosen: str) -> tuple[PictureInHand, str]:
     """Answers about one frame of the live camera.
 
     Inputs: frame uint8 `(height, width, 3)`; the classifier's id.
@@ -106,13 +105,13 @@ def answer_all(models: LoadedModels, in_hand: PictureInHand) -> Iterator[str]:
         yield no_answers()
         return
     sets = [load_label_list(list_id) for list_id in label_list_ids()]
-    library = models.library()  # there, since it encoded the picture
+    library, embedding = models.library(), in_hand.embedding
 
     def all_answers(build: bool) -> list[Any]:
         return [
             (
                 labels,
-                library.find(labels.id).predict(in_hand.embedding, k=1)[0]
+                library.find(labels.id).predict(embedding, k=1)[0]
                 if build or library.is_ready(labels.id)
                 else None,
             )
@@ -143,7 +142,7 @@ def _choose(event: gr.EventData) -> str:
     return event.set
 
 
-def build_picture_box() -> tuple[PictureInput, gr.Image, gr.Examples]:
+def build_picture_box() -> tuple[PictureInput, gr.Image, Any]:
     """The box for pictures: files, clipboard and camera, live camera, examples."""
     with gr.Tabs(elem_id="hs-sources"):
         with gr.Tab("Picture"):
@@ -198,12 +197,15 @@ def build_answer_box() -> tuple[gr.Dropdown, gr.HTML, gr.HTML]:
 
 def build_all_sets_box() -> gr.HTML:
     """One card for each label set: the game of asking all of them about one picture."""
-    gr.HTML("<h2>All label sets at once</h2><p>What would this picture be as a cocktail, a "
-            "profession, a cat? Click a card for its five.</p>", elem_classes="hs-heading")  # fmt: skip
+    gr.HTML(
+        "<h2>All label sets at once</h2><p>What would this picture be as a cocktail, a "
+        "profession, a cat? Click a card for its five.</p>",
+        elem_classes="hs-heading",
+    )
     return gr.HTML(no_answers(), js_on_load=SETS_JS, elem_id="hs-all-sets")
 
 
-def connect_classify_tab(models: LoadedModels, tab: ClassifyTab, examples: gr.Examples) -> None:
+def connect_classify_tab(models: LoadedModels, tab: ClassifyTab, examples: Any) -> None:
     """What happens when a picture or a label set is chosen."""
     private: dict[str, Any] = {"api_visibility": "private"}
     on_model: dict[str, Any] = {"concurrency_id": "model", **private}

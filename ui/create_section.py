@@ -30,12 +30,23 @@ from ui.state import (
 
 MAX_NAME_CHARACTERS = 80
 
-EXAMPLES = [
-    ["Moods", "The mood of this picture is {}", "cheerful, gloomy, calm, tense, romantic, eerie"],
-    ["Where am I", "This is a photo taken {}", "indoors, in a city, at the sea, in the mountains, "
-     "in a forest, in the desert, on a farm"],
-    ["Dinner", "This would go well with {}", "pizza, sushi, tacos, oysters, porridge, birthday cake"],
-]  # fmt: skip
+EXAMPLES = [  # name, template, classes
+    [
+        "Moods",
+        "The mood of this picture is {}",
+        "cheerful, gloomy, calm, tense, romantic, eerie",
+    ],
+    [
+        "Where am I",
+        "This is a photo taken {}",
+        "indoors, in a city, at the sea, in the mountains, in a forest, in the desert",
+    ],
+    [
+        "Dinner",
+        "This would go well with {}",
+        "pizza, sushi, tacos, oysters, porridge, birthday cake",
+    ],
+]
 
 SHOW_ANSWER_JS = """() => {
     document.getElementById('hs-chosen')?.scrollIntoView({behavior: 'smooth', block: 'center'});
@@ -206,7 +217,7 @@ def build_create_section(
     # Gradio finds what to inject by annotations, which it cannot read through `partial`.
     def on_create(
         name: str, template: str, classes: str, own: Any,
-        request: gr.Request, progress: gr.Progress = gr.Progress(),
+        request: gr.Request, progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio's way
     ) -> tuple[Any, Any, Any]:  # fmt: skip
         session = request.session_hash or ""
         return create(models, cancellations, name, template, classes, own, session, progress)

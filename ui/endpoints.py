@@ -16,7 +16,7 @@ from classifiers.prompts import clean_text, parse_templates
 from ui.create_section import default_name
 from ui.export_panel import new_file
 from ui.messages import api_error
-from ui.picture import PictureInput
+from ui.picture_input import PictureInput
 
 
 def classify(models: LoadedModels, image: str | None, classifier: str) -> dict[str, float]:

@@ -79,9 +79,7 @@ def new_file(stem: str, suffix: str) -> Path:
     return Path(tempfile.mkdtemp(prefix="headsmith-")) / f"{stem}.{suffix}"
 
 
-def build_export_panel(
-    models: LoadedModels, own: gr.BrowserState, chosen: gr.Dropdown
-) -> gr.HTML:
+def build_export_panel(models: LoadedModels, own: gr.BrowserState, chosen: gr.Dropdown) -> gr.HTML:
     """Format, what the file holds, one button; the encoder below."""
     private: dict[str, Any] = {"api_visibility": "private"}
     gr.HTML("<h2>Export for mobile</h2><p>The chosen classifier as a file that runs on a phone, "

@@ -91,7 +91,7 @@ def _header(model: str) -> str:
 
 
 def _keep_drafts(draft: gr.BrowserState, section: CreateSection, tab: ClassifyTab) -> None:
-    kept = [section.template, section.classes, section.name, tab.chosen, tab.picture]
+    kept: list[Any] = [section.template, section.classes, section.name, tab.chosen, tab.picture]
     gr.on(
         [component.change for component in kept],
         None, kept, draft, js=KEEP_JS, api_visibility="private",

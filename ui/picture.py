@@ -1,4 +1,4 @@
-"""The picture in hand: an upload box that lets us read the file ourselves."""
+"""Picture files on their way between browser and handlers."""
 
 from __future__ import annotations
 
@@ -9,30 +9,9 @@ import gradio as gr
 from gradio import processing_utils
 from PIL import Image
 
-from classifiers.images import open_picture
-
 # What every browser shows as it is; anything else is shown as a JPEG of our making.
 _SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"}
 _SHOWN_PIXELS = 1600  # longest side of that JPEG
-
-
-class PictureInput(gr.Image):
-    """`gr.Image` whose handler gets the uploaded file's path, whatever is in the file.
-
-    Gradio's own preprocessing opens the file first and answers a damaged or renamed one
-    with a traceback; `images.open_picture` answers with a sentence.
-    """
-
-    def get_block_name(self) -> str:
-        return "image"  # the browser's side is gr.Image's
-
-    def preprocess(self, payload):  # type: ignore[no-untyped-def,override]
-        if payload is None:
-            return None
-        if payload.url and payload.url.startswith("data:"):  # a webcam or pasted picture
-            path = processing_utils.save_base64_to_cache(payload.url, self.GRADIO_CACHE)
-            return str(path)
-        return payload.path
 
 
 def restorable(path: str | None) -> str | None:
@@ -66,6 +45,3 @@ def example_pictures() -> list[str]:
     folder = Path(gr.__file__).parent / "media_assets" / "images"
     names = ("lion.jpg", "cheetah1.jpg", "tower.jpg", "bus.png")
     return [str(folder / name) for name in names if (folder / name).is_file()]
-
-
-__all__ = ["PictureInput", "example_pictures", "open_picture", "restorable", "shown_file"]

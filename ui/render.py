@@ -8,9 +8,7 @@ from html import escape
 from classifiers.heads import Prediction
 from classifiers.label_lists import ClassNames, LabelList
 
-PEOPLE_NOTE = (
-    "What you see is what the model associates with a picture, not a fact about a person."
-)
+PEOPLE_NOTE = "What you see is what the model associates with a picture, not a fact about a person."
 _PREVIEWED_PROMPTS = 4
 _NAMED_AT_MOST = 3
 
@@ -19,8 +17,10 @@ def percent(probability: float) -> str:
     """`62 %`, `4.2 %`, `< 0.1 %`: about two digits, and never a false zero."""
     if probability < 0.001:
         return "< 0.1 %"
-    return f"{probability:.0%}".replace("%", " %") if probability >= 0.0995 else (
-        f"{100 * probability:.1f} %"
+    return (
+        f"{probability:.0%}".replace("%", " %")
+        if probability >= 0.0995
+        else (f"{100 * probability:.1f} %")
     )
 
 
