@@ -18,30 +18,29 @@ from nltk.data import FileSystemPathPointer
 WORDNET_DIRECTORY = Path("/usr/share/wordnet")
 
 # What nltk opens on the way to a synset, its sense counts and its base form.
-REQUIRED_FILES = ("cntlist.rev",) + tuple(
-    name
-    for pos in ("noun", "verb", "adj", "adv")
-    for name in (f"data.{pos}", f"index.{pos}", f"{pos}.exc")
+REQUIRED_FILES = (
+    "cntlist.rev",
+    *(f"data.{pos}" for pos in ("noun", "verb", "adj", "adv")),
+    *(f"index.{pos}" for pos in ("noun", "verb", "adj", "adv")),
+    *(f"{pos}.exc" for pos in ("noun", "verb", "adj", "adv")),
 )
 
+NOUN_TOPICS = """
+Tops act animal artifact attribute body cognition communication event feeling food group location
+motive object person phenomenon plant possession process quantity relation shape state substance
+time
+"""
+VERB_TOPICS = """
+body change cognition communication competition consumption contact creation emotion motion
+perception possession social stative weather
+"""
 # Source: lexnames(5WN). Name and syntactic category, in file-number order.
 LEXICOGRAPHER_FILES = (
-    *(("adj.all", 3), ("adj.pert", 3), ("adv.all", 4)),
-    *(
-        (f"noun.{topic}", 1)
-        for topic in (
-            "Tops act animal artifact attribute body cognition communication event feeling food "
-            "group location motive object person phenomenon plant possession process quantity "
-            "relation shape state substance time"
-        ).split()
-    ),
-    *(
-        (f"verb.{topic}", 2)
-        for topic in (
-            "body change cognition communication competition consumption contact creation emotion "
-            "motion perception possession social stative weather"
-        ).split()
-    ),
+    ("adj.all", 3),
+    ("adj.pert", 3),
+    ("adv.all", 4),
+    *((f"noun.{topic}", 1) for topic in NOUN_TOPICS.split()),
+    *((f"verb.{topic}", 2) for topic in VERB_TOPICS.split()),
     ("adj.ppl", 3),
 )
 

@@ -1,0 +1,510 @@
+"""Makes `nouns.csv` and `abstract_nouns.csv` from WordNet and word frequencies.
+
+    python label_lists/build_nouns.py
+
+gives the same two files again, byte for byte. It needs Debian's `wordnet-base` and the
+packages nltk and wordfreq; the shipped product needs none of them.
+
+A word's place in a list is an estimate of how often it is used *for something of that
+list*: its frequency × the share of its uses that are nouns × the share of those that mean
+something of the list. The shares come from WordNet's sense counts (how often annotators met
+each sense in running text). Which meanings belong to a list is told by two tables of WordNet
+synsets per list: the nearest labelled ancestor of a sense decides.
+
+Knows nothing of models or of the application.
+"""
+
+import csv
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import cache, cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import wordfreq
+
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parent))  # so that the script runs by its path
+
+from training.wordnet import load_wordnet  # noqa: E402
+
+Synset = Any  # nltk has no types
+
+HEADER = ("class", "aliases")
+NOUN_COUNT = 4_000
+ABSTRACT_NOUN_COUNT = 500
+
+# How many forms a word of each part of speech has: dog, dogs; show, shows, showed, showing.
+FORMS = {"n": 2, "v": 4, "a": 1, "r": 1}
+# A sense the annotators never met is still met: added to its count, divided by its rank.
+PRIOR_COUNT = 2.0
+# Below these shares a word is mainly a verb, an adjective or something unseen.
+MIN_NOUN_SHARE = 0.2
+MIN_KINDS = 6
+MIN_MEANING_SHARE = 0.25
+# Below this relative frequency the wordfreq list is mostly chance.
+MIN_FREQUENCY = 1e-8
+# wordfreq guesses a phrase from its words as if they met by chance; its own factor for every
+# word boundary it had to infer is 10.
+PHRASE_FACTOR = 0.1
+# "icecream" is met about a fiftieth as often as "ice cream".
+JOINED_FACTOR = 50.0
+MAX_ALIASES = 4
+# An alias nobody uses helps no one: at least this relative frequency.
+MIN_ALIAS_FREQUENCY = 1e-7
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a table below."""
+    return frozenset(text.split())
+
+
+# Whatever is a kind of one of these can be seen, unless something nearer is hidden.
+SEEN = words("""
+educational_institution.n.01 animal.n.01 plant.n.02 fungus.n.01 artifact.n.01 food.n.01
+food.n.02 beverage.n.01 body_part.n.01 external_body_part.n.01 natural_object.n.01
+geological_formation.n.01 body_of_water.n.01 land.n.04 vegetation.n.01 tract.n.01
+municipality.n.01 village.n.02 paper.n.01 fabric.n.01 rock.n.02 rock.n.01 earth.n.02 wood.n.01
+log.n.01 metallic_element.n.01 alloy.n.01 mineral.n.01 gem.n.02 water.n.01 ice.n.01 snow.n.02
+blood.n.01 leather.n.01 fur.n.01 feather.n.01 plastic.n.01 glass.n.01 fiber.n.01 straw.n.01
+paint.n.01 waste.n.01 cloud.n.02 precipitation.n.03 storm.n.01 lightning.n.02 rainbow.n.01
+fire.n.01 flame.n.01 explosion.n.01 smoke.n.01 sunset.n.02 sunrise.n.02 sunlight.n.01
+moonlight.n.01 fog.n.01 flood.n.01 wave.n.01 fog.n.02 athletic_game.n.01 man.n.01 woman.n.01
+boy.n.01 girl.n.01 child.n.01 baby.n.01 juvenile.n.01 laborer.n.01 serviceman.n.01
+entertainer.n.01 athlete.n.01 clergyman.n.01 religious.n.01 king.n.01 queen.n.02 prince.n.01
+princess.n.01 health_professional.n.01 teacher.n.01 servant.n.01 swimmer.n.02 artist.n.01
+lawman.n.01 driver.n.01 bride.n.01 knight.n.01 soldier.n.01 warrior.n.01 flag.n.01
+newspaper.n.01 photograph.n.01 horseman.n.01 policeman.n.01 mother.n.01 father.n.01
+grandparent.n.01 craftsman.n.02 cook.n.01 mechanic.n.01 tailor.n.01 sailor.n.01 pilot.n.01
+photographer.n.01 farmer.n.01 firefighter.n.04 hunter.n.01 mythical_being.n.01 hairdresser.n.01
+bartender.n.01 waiter.n.01 sky.n.01 volcano.n.01 bubble.n.01 wreath.n.01 book.n.02 painting.n.01
+sculpture.n.01
+""")
+# Regions, gases, tissues, signals, offices: real, but no picture of them is of them.
+HIDDEN = words("""
+entity.n.01 location.n.01 substance.n.01 part.n.02 part.n.03 person.n.01 unit.n.05 fluid.n.01
+drug.n.01 nutrient.n.02 microorganism.n.01 cell.n.02 system.n.01 tissue.n.01 gland.n.01
+neural_structure.n.01 reproductive_organ.n.01 tube.n.04 erogenous_zone.n.01 plexus.n.01
+landmark.n.04 area.n.03 movie.n.01 publication.n.01 wife.n.01 official.n.01 god.n.01 deity.n.01
+spiritual_being.n.01 medium.n.01 web_site.n.01 web_page.n.01 album.n.01 article.n.01
+telephone_call.n.01 commissioned_military_officer.n.01 music.n.01 journalism.n.02
+establishment.n.05 software.n.01 electronic_database.n.01 electromagnetic_radiation.n.01
+universe.n.01 internal_secretion.n.01 elementary_particle.n.01 subatomic_particle.n.01 ion.n.01
+atom.n.01 molecule.n.01 diet.n.01 product.n.02 asterism.n.01 constellation.n.02
+computer_network.n.01
+""")
+# The meaning itself says too little to be an answer; its kinds are welcome.
+TOO_GENERAL = words("""
+artifact.n.01 product.n.02 commodity.n.01 consumer_goods.n.01 merchandise.n.01 equipment.n.01
+structure.n.01 facility.n.01 device.n.01 surface.n.01 conveyance.n.03 instrumentality.n.03
+creation.n.02 representation.n.02 article.n.02 covering.n.02 way.n.06 line.n.18 sheet.n.06
+strip.n.02 area.n.05 opening.n.10 work.n.02 location.n.01 site.n.01 system.n.01 whole.n.02
+natural_object.n.01 body_part.n.01 structure.n.04 organism.n.01 material.n.01 base.n.08
+output.n.02 invention.n.01 innovation.n.01 patch.n.01 fixture.n.01 implement.n.01 tract.n.01
+land.n.04 ground.n.01 world.n.01 universe.n.01 medium.n.01 holding.n.03 copy.n.01 art.n.01
+transportation.n.01 component.n.03 shelter.n.01 housing.n.01 establishment.n.04 apparatus.n.01
+instrument.n.01 barrier.n.01 obstruction.n.01 supporting_structure.n.01 hardware.n.01
+installation.n.04 setup.n.01 layer.n.01 part.n.03 unit.n.03 means.n.02 export.n.01 import.n.01
+ware.n.01 gear.n.04 piece.n.01 face.n.03 side.n.05 beginning.n.04 end.n.01 base.n.03
+mechanism.n.05 assembly.n.01 module.n.01 receptacle.n.01 sphere.n.05 element.n.05 fundament.n.01
+interior.n.01 front.n.01 back.n.03 inside.n.01 outside.n.01 bottom.n.02 top.n.09 attachment.n.01
+accessory.n.01 feature.n.01 appearance.n.01 process.n.05 organ.n.01 tissue.n.01 nutriment.n.01
+staple.n.01 diet.n.01 fare.n.04 matter.n.03
+""")
+
+# Moods, traits, fortunes, ideas.
+FELT = words("""
+feeling.n.01 trait.n.01 morality.n.01 immorality.n.01 psychological_state.n.01 beauty.n.01
+ugliness.n.01 freedom.n.01 disorder.n.01 disorder.n.03 order.n.03 attitude.n.01 motivation.n.01
+relationship.n.03 luck.n.02 misfortune.n.01 misfortune.n.02 conflict.n.03 imagination.n.01
+imagination.n.02 eternity.n.01 peace.n.01 wealth.n.03 poverty.n.01 silence.n.01 silence.n.02
+darkness.n.01 danger.n.01 fame.n.01 wisdom.n.01 virtue.n.01 elegance.n.01 attractiveness.n.01
+attractiveness.n.02 strangeness.n.02 mystery.n.01 magic.n.01 dream.n.02 memory.n.01 belief.n.01
+desire.n.01 hope.n.02 humor.n.01 wit.n.01 irony.n.01 absurdity.n.02 curiosity.n.01
+adventure.n.01 celebration.n.01 victory.n.01 defeat.n.01 failure.n.01 disaster.n.01
+catastrophe.n.01 triumph.n.01 betrayal.n.01 revenge.n.01 love.n.02 romance.n.01 power.n.01
+glory.n.02 glory.n.01 innocence.n.01 innocence.n.02 youth.n.02 childhood.n.01 old_age.n.01
+future.n.01 past.n.01 destiny.n.01 destiny.n.02 fate.n.01 madness.n.02 insanity.n.01
+mischief.n.01 comfort.n.01 comfort.n.03 solitude.n.01 isolation.n.01 exhaustion.n.01
+fatigue.n.01 hunger.n.01 thirst.n.01 sleep.n.01 drunkenness.n.01 intoxication.n.01 harmony.n.01
+harmony.n.03 balance.n.01 purity.n.01 simplicity.n.01 perfection.n.01 nonsense.n.01 secrecy.n.01
+privacy.n.01 softness.n.01 strength.n.01 weakness.n.01 fragility.n.01 luxury.n.03 abundance.n.01
+scarcity.n.01 justice.n.01 injustice.n.01 equality.n.01 unity.n.01 emptiness.n.01 infinity.n.01
+immortality.n.01 mortality.n.01 spirituality.n.01 holiness.n.01 evil.n.01 evil.n.03 good.n.03
+gravity.n.03 violence.n.01 cruelty.n.01 rebellion.n.02 revolution.n.02 freedom.n.02
+captivity.n.01 security.n.01 grandeur.n.01 splendor.n.01 truth.n.03 falsehood.n.01
+illusion.n.01 nightmare.n.02 fantasy.n.01 novelty.n.01 familiarity.n.02 modernity.n.01
+antiquity.n.03 decay.n.01 deterioration.n.01 stillness.n.01 speed.n.01
+""")
+# Bodily states, illnesses, beings, and whatever is no kind of the above.
+NOT_FELT = words("""
+entity.n.01 pain.n.01 sensation.n.01 motive.n.01 mental_illness.n.01 psychosis.n.01
+imaginary_being.n.01 spiritual_being.n.01 physical_condition.n.01 pathological_state.n.01
+injury.n.01 mental_disorder.n.01 trial.n.06 legal_power.n.01 rest.n.06 collision.n.01
+accident.n.01 harm.n.01 strength.n.03 good.n.01 good.n.02
+""")
+
+# Words that the rules let through and a reader would not, with the reason for each group.
+EXCLUDED_BY_REASON = {
+    # wordfreq does not see capitals: what it counted is mostly a person, a place or a firm.
+    "mostly a name": """
+        a-line aba adobe adonis airbus ala amazon android andromeda angelica angelique ani
+        argus argyle argyll arsenal ascot baba babu bailey barker bartlett bastille belle ben
+        bennet benny berg bethel billy blanc bob bobby bologna brad brent britt buster cassie
+        cayman champaign charlotte chesterfield chile china chino chuck cisco clapper clarence
+        clary clegg clementine cochin coco cole colleen collier collins columbine coney corrie
+        costa coulter cox dahl dak dale daphne deb delft dell dickie dirk dixie dobson dodger
+        donna dory drake duff emery emmet erica fife fisher fitch fowler frank fuji gage garner
+        gemma geneva glen graham granger greenwood griffin guinea hackney hank harper hart
+        haven heather hogan hoy hoya huck hulk jack jaeger jasper jay jean jenny jersey jimmy
+        jock john joss kali kern khan kirk kraft kris kylie laguna lat lea letterman lister
+        liza louvre lucerne lulu mac mace macintosh mack mackintosh macon madras malacca manila
+        manus mara marc marcel margate marge marguerite marseille mavis mei merle merlin mike
+        miller milo mina mollie molly mulligan murphy mustang nan napa ness nick nova oculus
+        ola oreo palmyra parr patten peri peter phoebe pia pollard porta ramona rhea rickey
+        ridley roc rouge rowan rudd salvia samara saskatoon savoy sawyer serge shay shire
+        sienna sierra silva slater spiegel springer spur stanhope surrey swede tabor tam tammy
+        terry timothy toby tom tripoli trump tum turner ulster underwood vale veronica walker
+        weaver woodruff
+    """,
+    # The form is mostly another word: a modal, a past tense, an adverb, an adjective, a short form.
+    "mostly another word": """
+        ade affluent afghan agua annual aquatic argentine backfire bap bender binary bleu bod
+        brit browse buff cache can cant cheat chit choc chum classic climb clone cob compact
+        concentrate conserve cope coping cosy counterfeit creep crosse crush cul cur dada darn
+        detox dig doc downhill draw drip dun eater edible everlasting extra feed fizz flirt
+        floppy fluke fluorescent fore fret frontal gat generic grist hack hag haw herbal hind
+        hitch homo hone human hunk imperial jag jak jolly juvenile lame lash lass lingua lotte
+        mater maw mend metallic might mine mini minor miss mix mod modernist mow must mute nag
+        neb nude old_fashioned orderly ornamental overlap overlapping override pastoral pave
+        pectoral pinpoint pique pix plain plat pleaser ply poi poke pop preventive quack ration
+        recap religious rep reset roast romantic roost round savory scape scrub selector semi
+        sham shim shiv shrink sir sire slack slash smear snap sour sprinkle stainless standby
+        starboard sub sweet swell tack tec tech teen tender territorial tether thwart ticking
+        till tor tote treat tung uplift upright van vertical vet vino vintage voluntary wag
+        waterproof wear wearable whistle_stop why yap young
+    """,
+    # Things that exist, but that nobody points at in a picture.
+    "not a thing one sees": """
+        academy access acumen alarm album anatomy anil architecture archive audio axon
+        ball_game bandwagon base bastion battleground big_bang bittersweet black_body blank
+        blue_chip blue_star bonanza boom boom_town booster boson botany box_office breather
+        bureau candida cascade catchment chamber chancery channel chat chromosome circuit
+        circuitry conglomerate constraint contraceptive copy cornerstone corrective courtesan
+        cover covert crease credence crone crossover cultivar dag data_link decor deer_hunter
+        depiction depository deputy derby detonation draft duplicate duplication echelon
+        effluent eminence entanglement entrant equaliser equalizer extremity feature
+        field_house fieldwork figure finder finisher folate folk_art food_grain footage
+        foothold forgery forum gig gore ground_cover ground_water guerrilla gun_smoke harlot
+        header health_food hiatus highland hobby holder hometown hookup hot_cake hotspot
+        iconography ignition improvisation inclusion inga innovation insert interstate
+        invitation iva kingpin kitsch lagging landfall landline lead leisure_wear life_form
+        lifeline likeness limelight link lisle living_stone load log log_line loophole lowland
+        lumen mainland manifold match mess milling ministry modeling modernism modification
+        module monochrome morning_star mount muck municipality narc niche node note nutrient
+        obstacle offset organiser outlet overdrive overload paper_white particle patch path
+        pathway payload perpendicular phone_line photon pick pipeline plant_life plasmid
+        playback playbook plot pollutant portal portfolio poster_child postmodernism power_line
+        prat predictor press prey privy prod quad quark radio rear_end receptor record red_hot
+        reformer refreshment release remake repertory reverse rosita rotary saran screening
+        seat sender server shading shambles shielding shipment short_line shortcut shot
+        singleton sinus solitaire soul_food sound_hole spoiler stabilizer stake stigma stint
+        stoppage style_sheet subdivision summer_house superstructure surgery surrealist swain
+        tandem teaser tempest tensor threshold tier topper track transit transparency
+        transportation traverse trim trunk_line turnout upgrade video_recording vitals
+        water_table way_out web weenie white_tail wireless womanizer zona
+    """,
+    # Ideas, but nobody asks them of a picture for fun: words of files, of clinics and of parties.
+    "dry or sore abstractions": """
+        abandon acceptance accessibility accountability affair affiliation aggressiveness
+        ailment alcoholism aneurysm anorexia antisemitism armistice assurance attachment
+        authority autonomy autopilot bank_account basilica bias bigotry bondage bosh breeding
+        bullion cage cartoon citizenship coaster coma compatibility competitiveness complaint
+        concern conclusion confidentiality consensus conservatism control convenience coronary
+        corrosion credo creed custody deconstruction default demeanor dementia depression
+        despite detention deterioration disapproval displeasure disposal disposition
+        dissatisfaction doctrine dynamism dyslexia effectiveness efficacy elan epilepsy esprit
+        evasion expectancy extremism fabrication famine fascism federalism feminism
+        fermentation fetish fever fibre force forefront fundamentalism gag ghost gold good_will
+        goodwill gratification harassment hard_line heart_attack homophobia huff hyperactivity
+        hypertension imagery imaging imitation incarceration incentive initiative insulation
+        insurgency insurrection interest ism landslide leaning liberalism libido licence
+        licking lust mainstream matter meltdown mental_health mentality militarism mindset
+        misogyny misrepresentation mot motivator motive multiculturalism mum neoliberalism obi
+        objectivity opinion outlook partisanship patchwork penchant perspective physicality
+        populism preference prejudice pretext propensity quarantine racism radicalism rape
+        rationality reason relapse reliability reliance relic reserve resignation
+        respectability riot rioting rotting runaway sake satisfaction scare secularism self
+        sensibility shock shutout silver slam slavery socialism sovereignty specter spectre
+        spill stab standpoint starvation stew stir storm subjectivity surplus sway tendency
+        tenet terror testament throes tie torture tosh trait treasure trove tsunami unseen
+        unwillingness upset vacancy vacuum valence velocity verve vice view viewpoint
+        volatility waltz wherefore will_power willingness world_view wow wraith yen yoga
+    """,
+    # Not what a visitor, or a class of children, should be answered.
+    "coarse or sexual": """
+        anus arse arsehole asshole babe backside bimbo bitch bosom brothel butt cadaver cervix
+        clit clitoris cock concubine condom crap dick dildo dominatrix douche dung erection
+        eunuch excrement faeces fanny feces fetus foetus geezer groin harem hooker hustler loin
+        nipple orifice panty pee penis perm piss placenta poop prostitute rectum scrotum shit
+        shite silver_fox sphincter stalker stripper stud tampon thong turd urethra urine vagina
+        vibrator vomit whore
+    """,
+    # Used to hurt or to degrade a group of people; or its emblem.
+    "slurs and hatred": """
+        blackface dyke faggot gulag hombre kamikaze mammy mongrel mutt old_boy orphan paddy
+        shop_girl signor swastika tomboy white_man
+    """,
+}
+EXCLUDED = {
+    word.replace("_", " ") for group in EXCLUDED_BY_REASON.values() for word in words(group)
+}
+
+
+@dataclass(frozen=True)
+class Meanings:
+    """Which senses belong to a list: the nearest labelled ancestor of a sense decides.
+
+    `inside` and `outside` are synset names; where both are equally near, `outside` wins.
+    """
+
+    inside: frozenset[str]
+    outside: frozenset[str]
+    too_general: frozenset[str] = frozenset()
+    min_share: float = MIN_MEANING_SHARE
+
+    def __contains__(self, synset: Synset) -> bool:
+        """Whether a sense belongs to the list."""
+        if synset.name() in self.too_general:
+            return False
+        level = {synset}
+        while level:
+            names = {ancestor.name() for ancestor in level}
+            if names & self.outside:
+                return False
+            if names & self.inside:
+                return True
+            level = {parent for ancestor in level for parent in parents(ancestor)}
+        return False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A word of a list: its lower-case spelling, its meaning, how often it is used for that."""
+
+    word: str
+    synset: Synset
+    frequency: float
+
+
+def parents(synset: Synset) -> list[Synset]:
+    """What a synset is a kind of or, for the sun and the moon, an instance of."""
+    return synset.hypernyms() + synset.instance_hypernyms()
+
+
+def ancestors(synset: Synset) -> Iterator[Synset]:
+    """The kinds a synset belongs to, nearest first."""
+    return synset.closure(parents)
+
+
+def prior(count: int, counts: list[int]) -> float:
+    """What is added to a sense's count: less, the more senses are met more often."""
+    return PRIOR_COUNT / (1 + sum(other > count for other in counts))
+
+
+def is_name(spelling: str) -> bool:
+    """Whether a lemma is spelt as a proper name; "T-shirt" is not."""
+    return spelling != spelling.lower() and not re.match("[A-Z]-[a-z]", spelling)
+
+
+@cache
+def frequency(word: str) -> float:
+    """Relative frequency of a word, or of a phrase that is a fixed one; else 0."""
+    whole = wordfreq.word_frequency(word, "en", "large", MIN_FREQUENCY)
+    boundaries = len(wordfreq.tokenize(word, "en")) - 1
+    if boundaries <= 0:
+        return whole if whole > MIN_FREQUENCY else 0.0
+    joined = wordfreq.word_frequency(word.replace(" ", "").replace("-", ""), "en", "large")
+    return min(whole * PHRASE_FACTOR**boundaries, joined * JOINED_FACTOR)
+
+
+class Lexicon:
+    """What WordNet and wordfreq together know of English nouns."""
+
+    def __init__(self) -> None:
+        """Open WordNet; the counts are read when they are first asked for."""
+        self.wordnet = load_wordnet()
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How often annotators met each sense; nltk's `count` looks each up in the file."""
+        with self.wordnet.open("cntlist.rev") as file:
+            rows = (line.split() for line in file)
+            return Counter({key: int(count) for key, _, count in rows})
+
+    @cached_property
+    def nouns(self) -> list[str]:
+        """Every noun of one or two words that is written in letters, in alphabetical order."""
+        names = {name.lower() for name in self.wordnet.all_lemma_names("n")}
+        spelt = (name.replace("_", " ") for name in names)
+        return sorted(
+            w for w in spelt if len(w) > 2 and re.fullmatch("([a-z]-)?[a-z]+( [a-z]+)?", w)
+        )
+
+    @cached_property
+    def words_in_glosses(self) -> Counter[str]:
+        """In how many definitions and examples of *other* synsets a word or a pair stands."""
+        counts: Counter[str] = Counter()
+        for synset in self.wordnet.all_synsets():
+            text = re.findall(r"[a-z]+", " ".join([synset.definition(), *synset.examples()]))
+            own = {name.lower().replace("_", " ") for name in synset.lemma_names()}
+            counts.update((set(text) | {" ".join(pair) for pair in pairwise(text)}) - own)
+        return counts
+
+    def is_fixed_phrase(self, phrase: str) -> bool:
+        """Whether two words make one noun that people use, and not another spelling of one.
+
+        The dictionary must use it to explain something else, or it must name a kind of what
+        its last word says: "ice cream", "school bus", but not "love child" or "service man".
+        """
+        joined = phrase.replace(" ", "")
+        used, used_joined = (
+            self.words_in_glosses[form] + self.words_in_glosses[form + "s"]
+            for form in (phrase, joined)
+        )
+        if self.wordnet.synsets(joined, "n") and used_joined >= used:
+            return False  # it is written as one word
+        first, last = phrase.split(" ")
+        synset = self.wordnet.synsets(phrase.replace(" ", "_"), "n")[0]
+        is_kind = any(last in parent.lemma_names() for parent in ancestors(synset))
+        if synset.lexname() in {"noun.animal", "noun.food", "noun.plant"}:
+            return is_kind or used > 0
+        return used > 2 or ((is_kind or used > 0) and self.noun_share(first) > 0.5)
+
+    def senses(self, word: str) -> list[tuple[Synset, float, bool]]:
+        """A noun's synsets, most frequent first: synset, weight, whether it is a proper name."""
+        name = word.replace(" ", "_")
+        lemmas = []
+        for synset in self.wordnet.synsets(name, "n"):
+            spelt = [lemma for lemma in synset.lemmas() if lemma.name().lower() == name]
+            # "Moon" and "moon" are one sense: the lower-case spelling speaks for it.
+            lemmas += sorted(spelt, key=lambda lemma: is_name(lemma.name()))[:1]
+        counts = [self.counts[lemma.key()] for lemma in lemmas]
+        return [
+            (lemma.synset(), count + prior(count, counts), is_name(lemma.name()))
+            for lemma, count in zip(lemmas, counts, strict=True)
+        ]
+
+    def noun_share(self, word: str) -> float:
+        """The share of a word's uses that are nouns, 0 to 1.
+
+        WordNet counts a sense under its base form; the word itself is one of the base's forms.
+        """
+        name = word.replace(" ", "_")
+        uses = dict.fromkeys(FORMS, 1e-9)
+        for pos, forms in FORMS.items():
+            bases = {name} if pos == "n" else set(self.wordnet._morphy(name, pos))
+            for base in bases:
+                counts = [self.counts[lemma.key()] for lemma in self.wordnet.lemmas(base, pos)]
+                uses[pos] += sum(count + prior(count, counts) for count in counts) / forms
+        return uses["n"] / sum(uses.values())
+
+    def has_kinds(self, synset: Synset) -> bool:
+        """Whether a meaning has kinds of its own, as bears have, however often we bear things."""
+        return len(synset.hyponyms()) >= MIN_KINDS
+
+    def is_base_form(self, word: str) -> bool:
+        """Whether a noun is not another noun's plural, or is hardly used in the singular."""
+        last = word.split(" ")[-1]
+        bases = {base for base in self.wordnet._morphy(last, "n") if base != last}
+        return all(frequency(base) < 0.1 * frequency(last) for base in bases)
+
+    def entries(self, meanings: Meanings) -> Iterator[Entry]:
+        """Every noun that is used for one of these meanings."""
+        for word in self.nouns:
+            used = frequency(word)
+            if used == 0.0 or word in EXCLUDED or not self.is_base_form(word):
+                continue
+            if " " in word and not self.is_fixed_phrase(word):
+                continue
+            senses = self.senses(word)
+            noun_share = self.noun_share(word)
+            names = sum(weight for _, weight, proper in senses if proper)
+            fitting = [s for s, _, proper in senses if not proper and s in meanings]
+            if not fitting or (noun_share < MIN_NOUN_SHARE and not self.has_kinds(fitting[0])):
+                continue
+            weights = {synset: weight for synset, weight, _ in senses}
+            fit = sum(weights[synset] for synset in fitting)
+            share = fit / sum(weights.values())
+            is_first = senses[0][0] in fitting
+            if fit >= names / 2 and (is_first or share >= meanings.min_share):
+                yield Entry(word, fitting[0], used * noun_share * share)
+
+    def most_used(self, meanings: Meanings, count: int) -> list[Entry]:
+        """The `count` words most used for these meanings, each in its most used spelling."""
+        chosen: dict[str, Entry] = {}
+        for entry in sorted(self.entries(meanings), key=lambda e: (-e.frequency, e.word)):
+            same = (e for e in chosen.values() if e.synset == entry.synset)
+            if not any(is_respelling(entry.word, other.word) for other in same):
+                chosen[entry.word] = entry
+            if len(chosen) == count:
+                return list(chosen.values())
+        raise ValueError(f"Only {len(chosen)} words fit; {count} are asked for.")
+
+    def aliases(self, entry: Entry, taken: set[str]) -> list[str]:
+        """Other words that mostly mean the same thing, most used first, that are not taken."""
+        names = {lemma.name().replace("_", " ") for lemma in entry.synset.lemmas()}
+        known = {
+            name: frequency(name)
+            for name in names - taken - EXCLUDED
+            if name == name.lower()
+            and frequency(name) >= MIN_ALIAS_FREQUENCY
+            and self.senses(name)[0][0] == entry.synset
+        }
+        return sorted(known, key=lambda name: (-known[name], name))[:MAX_ALIASES]
+
+
+def is_respelling(word: str, other: str) -> bool:
+    """Whether two names of one thing are one word: "theatre" and "theater"."""
+    if word.replace(" ", "") == other.replace(" ", ""):
+        return True
+    return SequenceMatcher(None, word, other).ratio() >= 0.8 and word[0] == other[0]
+
+
+def write_list(path: Path, rows: list[tuple[str, list[str]]]) -> None:
+    """A label list: UTF-8, a class a line, its aliases separated by `|`."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEADER)
+        writer.writerows((word, "|".join(aliases)) for word, aliases in rows)
+
+
+LISTS = {
+    "nouns": (Meanings(SEEN, HIDDEN, TOO_GENERAL), NOUN_COUNT),
+    "abstract_nouns": (
+        Meanings(FELT, NOT_FELT, min_share=0.5),
+        ABSTRACT_NOUN_COUNT,
+    ),
+}
+
+
+def build(folder: Path, lexicon: Lexicon) -> None:
+    """Write every list of `LISTS` into a folder."""
+    for name, (meanings, count) in LISTS.items():
+        entries = lexicon.most_used(meanings, count)
+        taken = {entry.word for entry in entries}
+        rows = []
+        for entry in entries:
+            aliases = lexicon.aliases(entry, taken)
+            taken.update(aliases)
+            rows.append((entry.word, aliases))
+        write_list(folder / f"{name}.csv", rows)
+
+
+if __name__ == "__main__":
+    build(FOLDER, Lexicon())
