@@ -191,7 +191,7 @@ EXCLUDED_BY_REASON = {
     """,
     # Things that exist, but that nobody points at in a picture.
     "not a thing one sees": """
-        academy access acumen alarm album anatomy anil architecture archive audio axon
+        academy access acumen adamant alarm album anatomy anil architecture archive audio axon
         ball_game bandwagon base bastion battleground big_bang bittersweet black_body blank
         blue_chip blue_star bonanza boom boom_town booster boson botany box_office breather
         bureau candida cascade catchment chamber chancery channel chat chromosome circuit
@@ -200,51 +200,56 @@ EXCLUDED_BY_REASON = {
         depiction depository deputy derby detonation draft duplicate duplication echelon
         effluent eminence entanglement entrant equaliser equalizer extremity feature
         field_house fieldwork figure finder finisher folate folk_art food_grain footage
-        foothold forgery forum gig gore ground_cover ground_water guerrilla gun_smoke harlot
-        header health_food hiatus highland hobby holder hometown hookup hot_cake hotspot
+        foothold forgery forum gig goody gore ground_cover ground_water guerrilla gun_smoke
+        harlot header health_food hiatus highland hobby holder hometown hookup hot_cake hotspot
         iconography ignition improvisation inclusion inga innovation insert interstate
         invitation iva kingpin kitsch lagging landfall landline lead leisure_wear life_form
         lifeline likeness limelight link lisle living_stone load log log_line loophole lowland
-        lumen mainland manifold match mess milling ministry modeling modernism modification
-        module monochrome morning_star mount muck municipality narc niche node note nutrient
-        obstacle offset organiser outlet overdrive overload paper_white particle patch path
-        pathway payload perpendicular phone_line photon pick pipeline plant_life plasmid
-        playback playbook plot pollutant portal portfolio poster_child postmodernism power_line
-        prat predictor press prey privy prod quad quark radio rear_end receptor record red_hot
-        reformer refreshment release remake repertory reverse rosita rotary saran screening
-        seat sender server shading shambles shielding shipment short_line shortcut shot
-        singleton sinus solitaire soul_food sound_hole spoiler stabilizer stake stigma stint
-        stoppage style_sheet subdivision summer_house superstructure surgery surrealist swain
-        tandem teaser tempest tensor threshold tier topper track transit transparency
-        transportation traverse trim trunk_line turnout upgrade video_recording vitals
-        water_table way_out web weenie white_tail wireless womanizer zona
+        lumen mainland mainstay manifold match mess milling ministry modeling modernism
+        modification module monochrome morning_star mount muck municipality narc niche node
+        note nutrient obstacle offset organiser outlet overdrive overload paper_white particle
+        patch path pathway payload perpendicular phone_line photon pick pipeline plant_life
+        plasmid playback playbook plot pollutant portal portfolio poster_child postmodernism
+        power_line prat predictor press preventative prey privy prod puke quad quark radio
+        rear_end receptor record red_hot reformer refreshment release remake repertory reverse
+        rosita rotary saran screening seat sender server shading shag shambles shielding
+        shipment short_line shortcut shot singleton sinus solitaire soul_food sound_hole
+        spoiler stabilizer stake stigma stint stoppage style_sheet subdivision summer_house
+        superstructure surgery surrealist swain tandem teaser tempest tensor threshold tier
+        topper track transit transparency transportation traverse trim trunk_line turnout
+        upgrade video_recording vitals water_table way_out web weenie white_tail wireless
+        womanizer zona
     """,
     # Ideas, but nobody asks them of a picture for fun: words of files, of clinics and of parties.
     "dry or sore abstractions": """
         abandon acceptance accessibility accountability affair affiliation aggressiveness
-        ailment alcoholism aneurysm anorexia antisemitism armistice assurance attachment
-        authority autonomy autopilot bank_account basilica bias bigotry bondage bosh breeding
-        bullion cage cartoon citizenship coaster coma compatibility competitiveness complaint
-        concern conclusion confidentiality consensus conservatism control convenience coronary
-        corrosion credo creed custody deconstruction default demeanor dementia depression
-        despite detention deterioration disapproval displeasure disposal disposition
-        dissatisfaction doctrine dynamism dyslexia effectiveness efficacy elan epilepsy esprit
-        evasion expectancy extremism fabrication famine fascism federalism feminism
-        fermentation fetish fever fibre force forefront fundamentalism gag ghost gold good_will
-        goodwill gratification harassment hard_line heart_attack homophobia huff hyperactivity
-        hypertension imagery imaging imitation incarceration incentive initiative insulation
-        insurgency insurrection interest ism landslide leaning liberalism libido licence
-        licking lust mainstream matter meltdown mental_health mentality militarism mindset
-        misogyny misrepresentation mot motivator motive multiculturalism mum neoliberalism obi
-        objectivity opinion outlook partisanship patchwork penchant perspective physicality
-        populism preference prejudice pretext propensity quarantine racism radicalism rape
-        rationality reason relapse reliability reliance relic reserve resignation
-        respectability riot rioting rotting runaway sake satisfaction scare secularism self
-        sensibility shock shutout silver slam slavery socialism sovereignty specter spectre
-        spill stab standpoint starvation stew stir storm subjectivity surplus sway tendency
-        tenet terror testament throes tie torture tosh trait treasure trove tsunami unseen
-        unwillingness upset vacancy vacuum valence velocity verve vice view viewpoint
-        volatility waltz wherefore will_power willingness world_view wow wraith yen yoga
+        ailment alcoholism aneurysm anima anorexia antisemitism armistice arrhythmia assurance
+        atheism attachment authority autonomy autopilot bank_account basilica bias bigotry
+        blowout bondage bosh breeding bulimia bullion cage cardiomyopathy cartoon choking
+        citizenship coaster coma compatibility competitiveness complaint concern conclusion
+        confidentiality consensus conservatism control convenience coronary corrosion
+        creationism credo creed custody deconstruction default demeanor dementia depression
+        derailment despite detention deterioration determinism disapproval displeasure disposal
+        disposition dissatisfaction doctrine dynamism dyslexia effectiveness efficacy elan
+        encephalopathy epilepsy esprit evasion expectancy extremism fabrication famine fascism
+        federalism feminism fermentation fetish fever fibre force forefront fundamentalism gag
+        ghost gold good_will goodwill gratification harassment hard_line heart_attack
+        homophobia huff humanism hyperactivity hypertension hypothyroidism imagery imaging
+        imitation immunodeficiency incarceration incentive initiative insulation insurgency
+        insurrection interest intifada ism landslide leaning liberalism libido licence licking
+        lust mainstream matter meltdown mental_health mentality militancy militarism mindset
+        misogyny misrepresentation mot motivator motive multiculturalism mum nadir naturalism
+        neoliberalism obi objectivity opinion outlook partisanship patchwork penchant
+        perspective phenomenology physicality populism preference prejudice pretext propensity
+        quarantine racism radicalism rape rationality reason recidivism relapse reliability
+        reliance relic religiosity republicanism reserve resignation respectability riot
+        rioting robustness rotting runaway sake satisfaction scare secularism self sensibility
+        shock shutout silver slam slant slavery socialism sovereignty specter spectre spill
+        stab standpoint starvation stew stir storm strikeout subjectivity surplus sway takedown
+        tendency tenet terror testament throes tie torture tosh trait treasure trove tsunami
+        unconsciousness unseen unwillingness upset vacancy vacuum valence velocity verve vice
+        view viewpoint volatility waltz wherefore will_power willingness world_view wow wraith
+        yen yoga
     """,
     # Not what a visitor, or a class of children, should be answered.
     "coarse or sexual": """
@@ -449,8 +454,13 @@ class Lexicon:
         """The `count` words most used for these meanings, each in its most used spelling."""
         chosen: dict[str, Entry] = {}
         for entry in sorted(self.entries(meanings), key=lambda e: (-e.frequency, e.word)):
-            same = (e for e in chosen.values() if e.synset == entry.synset)
-            if not any(is_respelling(entry.word, other.word) for other in same):
+            if not any(
+                is_respelling(entry.word, lemma.name().replace("_", " "))
+                for synset, _, _ in self.senses(entry.word)
+                for lemma in synset.lemmas()
+                if (other := chosen.get(lemma.name().replace("_", " ")))
+                and synset in (entry.synset, other.synset)
+            ):
                 chosen[entry.word] = entry
             if len(chosen) == count:
                 return list(chosen.values())
