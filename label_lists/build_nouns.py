@@ -256,7 +256,7 @@ EXCLUDED_BY_REASON = {
         anus arse arsehole asshole babe backside bimbo bitch bosom brothel butt cadaver cervix
         clit clitoris cock concubine condom crap dick dildo dominatrix douche dung erection
         eunuch excrement faeces fanny feces fetus foetus geezer groin harem hooker hustler loin
-        nipple orifice panty pee penis perm piss placenta poop prostitute rectum scrotum shit
+        nipple orifice panty pee penis perm piss placenta poon poop prostitute rectum scrotum shit
         shite silver_fox sphincter stalker stripper stud tampon thong turd urethra urine vagina
         vibrator vomit whore
     """,
