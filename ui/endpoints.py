@@ -10,10 +10,15 @@ import gradio as gr
 from classifiers.errors import HeadsmithError
 from classifiers.export import HEAD_FORMATS, export_head, resource_name
 from classifiers.images import open_picture
-from classifiers.label_lists import label_list_ids, load_label_list, parse_class_names
+from classifiers.label_lists import (
+    check_class_names,
+    label_list_ids,
+    load_label_list,
+    parse_class_names,
+)
 from classifiers.loading import LoadedModels
 from classifiers.prompts import clean_text, parse_templates
-from ui.create_section import default_name
+from ui.create_section import MAX_NAME_CHARACTERS, default_name
 from ui.export_panel import new_file
 from ui.messages import api_error
 from ui.picture_input import PictureInput
@@ -30,7 +35,7 @@ def classify(models: LoadedModels, image: str | None, classifier: str) -> dict[s
         if image is None:
             raise gr.Error("Send a picture.", print_exception=False)
         library = models.library()
-        head = library.find(classifier)
+        head = library.find(classifier or "")
         prediction = head.predict(library.encoder.encode_images([open_picture(image)]))[0]
     except HeadsmithError as error:
         raise api_error(error) from error
@@ -48,9 +53,12 @@ def create_classifier(
         classes: class names, one a line or separated by commas.
     """
     try:
-        names = parse_class_names(classes)
-        shown_name = clean_text(name) or default_name(names.classes)
-        head = models.library().create(shown_name, parse_templates(template), names.classes)
+        # A client may send null where a text belongs.
+        names = parse_class_names(classes or "")
+        templates = parse_templates(template or "")
+        check_class_names(names.classes)
+        shown_name = clean_text(name or "")[:MAX_NAME_CHARACTERS] or default_name(names.classes)
+        head = models.library().create(shown_name, templates, names.classes)
     except HeadsmithError as error:
         raise api_error(error) from error
     left_out = f", {len(names.duplicates):,} repeated left out" if names.duplicates else ""
@@ -65,7 +73,7 @@ def export_classifier(models: LoadedModels, classifier: str, format: str) -> str
         format: pt, ptl, zip, safetensors, xml, txt or json.
     """
     try:
-        head = models.library().find(classifier)
+        head = models.library().find(classifier or "")
         if format not in HEAD_FORMATS:
             known = ", ".join(HEAD_FORMATS)
             raise gr.Error(f"There is no format “{format}”; use {known}.", print_exception=False)

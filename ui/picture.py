@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio import processing_utils
@@ -14,12 +15,12 @@ _SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"}
 _SHOWN_PIXELS = 1600  # longest side of that JPEG
 
 
-def restorable(path: str | None) -> str | None:
+def restorable(path: Any) -> str | None:
     """`path` if it is a picture that was uploaded here, else None.
 
     The path comes back from a browser, which may send any.
     """
-    if not path:
+    if not path or not isinstance(path, str):
         return None
     try:
         resolved = Path(path).resolve()
