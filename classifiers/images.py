@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from pillow_heif import register_heif_opener
 
 from classifiers.errors import ImageError
@@ -22,6 +23,19 @@ MAX_IMAGE_PIXELS = 100_000_000  # a 100-megapixel camera; 300 MB once decoded
 # that start other programs (EPS) or are rarely fuzzed.  JPEG includes MPO.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF", "ICO", "PPM")
 _READABLE = "JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
+
+# What Pillow's decoders raise on damaged files, by experience and by its fuzzers.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError, struct.error)
+
+_TURNS = {  # EXIF orientation → what makes the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 PictureSource: TypeAlias = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
 
@@ -41,10 +55,10 @@ def open_picture(source: PictureSource) -> Image.Image:
     """
     if isinstance(source, np.ndarray):
         source = Image.fromarray(source)
-    if isinstance(source, Image.Image):
-        return _to_upright_rgb(source)
     data = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
+        if isinstance(data, Image.Image):
+            return _to_upright_rgb(data)
         with warnings.catch_warnings():
             # We refuse by MAX_IMAGE_PIXELS below; Pillow's own warning would only be noise.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -56,14 +70,11 @@ def open_picture(source: PictureSource) -> Image.Image:
         raise ImageError(_too_large()) from None
     except UnidentifiedImageError:
         raise ImageError(_why_unidentified(data)) from None
-    except FileNotFoundError:
-        raise ImageError("The picture is gone; choose it again.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError) as error:
-        # What Pillow's decoders raise on damaged files, by experience and by its fuzzers.
-        raise ImageError(
-            "The picture is damaged or cut off "
-            f"({type(error).__name__}: {error}); save or download it again."
-        ) from error
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            # The system's errors, not a decoder's; their text names folders of the server.
+            raise ImageError("The picture is gone or cannot be read; choose it again.") from None
+        raise ImageError("The picture is damaged or cut off; save or download it again.") from error
 
 
 def _to_upright_rgb(picture: Image.Image) -> Image.Image:
@@ -73,9 +84,9 @@ def _to_upright_rgb(picture: Image.Image) -> Image.Image:
     if width * height > MAX_IMAGE_PIXELS:
         raise ImageError(_too_large(width, height))
     picture.load()
-    upright = ImageOps.exif_transpose(picture)
+    upright = _turned_upright(picture)
     if upright.mode == "RGB" and not upright.has_transparency_data:
-        return upright if upright is not picture else picture.copy()
+        return upright
     if upright.mode.startswith(("I", "F")):
         return Image.fromarray(_to_8_bits(np.asarray(upright))).convert("RGB")
     if upright.has_transparency_data:
@@ -85,6 +96,17 @@ def _to_upright_rgb(picture: Image.Image) -> Image.Image:
     return upright.convert("RGB")
 
 
+def _turned_upright(picture: Image.Image) -> Image.Image:
+    # ImageOps.exif_transpose also writes the EXIF anew, which fails where a camera's or an
+    # editor's is odd; such a photo opens everywhere else, so it should here.
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except _DAMAGE:
+        orientation = None
+    turn = _TURNS.get(orientation)
+    return picture.copy() if turn is None else picture.transpose(turn)
+
+
 def _to_8_bits(grey: np.ndarray) -> np.ndarray:
     """Grey values of any range → uint8 `(height, width)`; Pillow's own convert() clips.
 
@@ -92,7 +114,8 @@ def _to_8_bits(grey: np.ndarray) -> np.ndarray:
     """
     values = np.nan_to_num(grey.astype(np.float64), posinf=0.0, neginf=0.0).clip(min=0.0)
     largest = values.max()
-    full_scale = 65_535.0 if grey.dtype == np.uint16 else 255.0
+    sixteen_bits = grey.dtype.kind == "u" and grey.dtype.itemsize == 2  # either byte order
+    full_scale = 65_535.0 if sixteen_bits else 255.0
     if np.issubdtype(grey.dtype, np.floating) and largest <= 1.0:
         full_scale = 1.0
     elif largest > full_scale:
@@ -103,8 +126,8 @@ def _to_8_bits(grey: np.ndarray) -> np.ndarray:
 def _too_large(width: int | None = None, height: int | None = None) -> str:
     size = f"has {width:,} × {height:,} pixels" if width and height else "is far too large"
     return (
-        f"The picture {size}; up to {MAX_IMAGE_PIXELS // 1_000_000} megapixels can be read. "
-        "Save it smaller and try again."
+        f"The picture {size}; up to {MAX_IMAGE_PIXELS // 1_000_000} megapixels can be read, "
+        "so save it smaller and try again."
     )
 
 
