@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from classifiers.errors import ModelError
-from classifiers.models import WEIGHTS_FILE, ModelCard, ModelSource, find_model, read_model_card
+from classifiers.models import WEIGHTS_FILE, ModelCard, ModelSource, find_model
 
 IMAGE_BATCH = 16  # pictures; more gains nothing on a CPU and costs memory
 TEXT_BATCH = 256  # prompts of similar length
@@ -35,27 +35,46 @@ Progress = Callable[[int, int], None]  # called with (prompts done, prompts in a
 def load_encoder(name: str) -> Encoder:
     """Loads the model `name` (see `models.find_model`) for use on the CPU.
 
+    A model of the hub must be on this machine already; `loading.LoadedModels` fetches.
+
     Raises:
-        ModelError: unknown name, or weights that are missing or damaged.
+        ModelError: unknown name, not on this machine, or weights that are damaged.
     """
     source = find_model(name)
+    folder = source.directory
+    if folder is None and source.repository is not None:
+        from classifiers.hub import cached_folder  # late: local models need no hub
+
+        folder = cached_folder(source.repository)
+    if folder is None:
+        raise ModelError(f"The model “{name}” is not on this machine; fetch it first.")
+    return load_encoder_from(source, folder)
+
+
+def load_encoder_from(source: ModelSource, folder: Path) -> Encoder:
+    """Loads the model `source` whose files lie in `folder`, in open_clip's layout.
+
+    Raises:
+        ModelError: files that are missing or damaged, or a library that they need.
+    """
     try:
-        model, preprocess = _load_open_clip(source)
-        tokenizer = open_clip.get_tokenizer(source.open_clip_name)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise ModelError(f"The model “{name}” cannot be loaded: {error}") from error
-    return Encoder(source, model, preprocess, tokenizer)
+        model, _, preprocess = open_clip.create_model_and_transforms(
+            f"local-dir:{folder}", force_quick_gelu=_wants_quick_gelu(source)
+        )
+        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AssertionError) as error:
+        raise ModelError(f"The model “{source.name}” cannot be loaded: {error}") from error
+    except ImportError as error:
+        raise ModelError(f"The model “{source.name}” needs a library: {error}") from error
+    fingerprint = _file_digest(folder / WEIGHTS_FILE)[:16]
+    return Encoder(source, fingerprint, model.eval().float(), preprocess, tokenizer)
 
 
-def _load_open_clip(source: ModelSource) -> tuple[Any, Callable[..., Any]]:
-    # OpenAI's weights want QuickGELU; open_clip only warns when asked for them without.
-    settings = open_clip.get_pretrained_cfg(source.open_clip_name, source.pretrained or "")
-    model, _, preprocess = open_clip.create_model_and_transforms(
-        source.open_clip_name,
-        pretrained=source.pretrained,
-        force_quick_gelu=bool(settings.get("quick_gelu")),
-    )
-    return model.eval().float(), preprocess
+def _wants_quick_gelu(source: ModelSource) -> bool:
+    """OpenAI's weights and some others; open_clip only warns when asked for them without."""
+    architecture, _, tag = source.name.partition("/")
+    settings = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
+    return bool(settings.get("quick_gelu"))
 
 
 class Encoder:
@@ -76,14 +95,15 @@ class Encoder:
     def __init__(
         self,
         source: ModelSource,
+        fingerprint: str,
         model: Any,  # an open_clip.CLIP or CustomTextCLIP, whose attributes differ
         preprocess: Callable[..., Any],
         tokenizer: Callable[..., torch.Tensor],
     ) -> None:
         self.model = model
         self.model_name = source.name
-        self.card: ModelCard = read_model_card(source)
-        self.fingerprint = _fingerprint(source, model)
+        self.card: ModelCard = source.card
+        self.fingerprint = fingerprint
         self._preprocess = preprocess
         self._tokenizer = tokenizer
         self._tokenizer_lock = threading.Lock()  # fast tokenizers are not for two threads
@@ -220,18 +240,8 @@ def _middle(picture: Image.Image, max_aspect_ratio: int) -> Image.Image:
     return picture.crop((left, top, left + min(width, longest), top + min(height, longest)))
 
 
-def _fingerprint(source: ModelSource, model: Any) -> str:
-    """16 hex digits that change whenever the weights do."""
-    if source.directory is not None:
-        return _file_digest(source.directory / WEIGHTS_FILE)[:16]
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
 def _file_digest(path: Path) -> str:
+    """SHA-256 in hex: tells two versions of the weights under one name apart."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 from classifiers.errors import ModelError
 
+ASSETS_DIR = Path(__file__).resolve().parent.parent / "assets"
 BUILTIN = "builtin"
-BUILTIN_DIR = Path(__file__).resolve().parent.parent / "assets" / "builtin"
+BUILTIN_DIR = ASSETS_DIR / "builtin"
+PREFERRED = "ViT-B-32/openai"  # fetched in the background where only the built-in one is here
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
@@ -18,21 +28,31 @@ CARD_FILE = "headsmith.json"
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a person should know of a model before believing it."""
+    """What a person should know of a model before believing it.
 
+    Figures are None, texts empty, where nobody published them.
+    """
+
+    name: str
     title: str
     summary: str = ""
+    parameters: int | None = None
+    embed_dim: int | None = None
+    imagenet_zero_shot: float | None = None  # top-1, per cent
+    download_mb: int | None = None
+    licence: str = ""
+    languages: str = ""  # "English", "many", or empty where unknown
     none_of_these_similarity: float | None = None  # cosine; a best answer below is no answer
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model as open_clip is asked for it."""
+    """Where a model comes from: a folder on this machine, or a repository of the hub."""
 
     name: str  # as Headsmith and its users call it
-    open_clip_name: str
-    pretrained: str | None = None  # open_clip's tag, where the name has one
-    directory: Path | None = None  # of a local model
+    directory: Path | None = None
+    repository: str | None = None
+    card: ModelCard = field(default=ModelCard("", ""), compare=False)
 
 
 def find_model(name: str) -> ModelSource:
@@ -43,21 +63,71 @@ def find_model(name: str) -> ModelSource:
             `ViT-B-32/openai`), `hf-hub:<org>/<repo>`, or `local-dir:<path>`.
 
     Raises:
-        ModelError: the name has no such form, or the folder holds no model.
+        ModelError: the name has no such form, the folder holds no model, or open_clip
+            knows no repository with safe weights for it.
     """
+    name = name.strip()
     if name == BUILTIN:
         return _local_model(name, BUILTIN_DIR)
     if name.startswith("local-dir:"):
         return _local_model(name, Path(name.removeprefix("local-dir:")))
     if name.startswith("hf-hub:"):
-        return ModelSource(name, name)
+        repository = name.removeprefix("hf-hub:")
+        if repository.count("/") != 1 or not all(repository.split("/")):
+            raise ModelError(f"“{name}” is no model name; write hf-hub:ORGANISATION/REPOSITORY.")
+        return ModelSource(name, repository=repository, card=ModelCard(name, repository))
+    entry = _table().get(name)
+    if entry is not None:
+        return ModelSource(name, repository=entry["hub"], card=_card_of(entry))
+    return ModelSource(name, repository=_repository_of(name), card=ModelCard(name, name))
+
+
+def curated_models() -> list[ModelCard]:
+    """The built-in model and those worth knowing of, in the order of the menu."""
+    return [find_model(BUILTIN).card, *map(_card_of, _table().values())]
+
+
+def _repository_of(name: str) -> str:
+    """The hub's repository for `<architecture>/<tag>`."""
     architecture, slash, tag = name.partition("/")
     if not (architecture and slash and tag):
         raise ModelError(
             f"“{name}” is no model name; write builtin, ARCHITECTURE/TAG such as "
             "ViT-B-32/openai, hf-hub:ORG/REPO or local-dir:PATH."
         )
-    return ModelSource(name, architecture, pretrained=tag)
+    import open_clip  # late: imports torch, and every other kind of name does without
+
+    settings = open_clip.get_pretrained_cfg(architecture, tag)
+    if not settings:
+        raise ModelError(
+            f"open_clip knows no model “{name}”; its list of pretrained models has the names."
+        )
+    repository = settings.get("hf_hub", "").rstrip("/")
+    if repository.count("/") != 1:
+        raise ModelError(
+            f"The weights of “{name}” are published in no safe format; choose another model."
+        )
+    return repository
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[str, dict[str, Any]]:
+    with open(ASSETS_DIR / "models.toml", "rb") as file:
+        return {entry["name"]: entry for entry in tomllib.load(file)["model"]}
+
+
+def _card_of(entry: dict[str, Any]) -> ModelCard:
+    return ModelCard(
+        name=entry["name"],
+        title=entry["title"],
+        summary=f"{entry['title']}: {entry['good_for']}.",
+        parameters=entry["parameters"],
+        embed_dim=entry["embed_dim"],
+        imagenet_zero_shot=entry.get("imagenet_zero_shot"),
+        download_mb=entry["download_mb"],
+        licence=entry["licence"],
+        languages=entry["languages"],
+    )
 
 
 def _local_model(name: str, directory: Path) -> ModelSource:
@@ -67,21 +137,26 @@ def _local_model(name: str, directory: Path) -> ModelSource:
                 f"The folder of the model “{name}” has no {file}; "
                 "save the model with open_clip's layout there."
             )
-    return ModelSource(name, f"local-dir:{directory}", directory=directory)
+    return ModelSource(name, directory=directory, card=_local_card(name, directory))
 
 
-def read_model_card(source: ModelSource) -> ModelCard:
-    """The card that lies beside a local model's weights, or a bare one with its name."""
-    if source.directory is None or not (source.directory / CARD_FILE).is_file():
-        return ModelCard(title=source.name)
+def _local_card(name: str, directory: Path) -> ModelCard:
+    if not (directory / CARD_FILE).is_file():
+        return ModelCard(name, title=name)
     try:
-        card = json.loads((source.directory / CARD_FILE).read_text(encoding="utf-8"))
-    except ValueError as error:
+        entry = json.loads((directory / CARD_FILE).read_text(encoding="utf-8"))
+        config = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+        return ModelCard(
+            name=name,
+            title=str(entry["name"]),
+            summary=str(entry.get("summary", "")),
+            parameters=entry.get("parameters"),
+            embed_dim=config["model_cfg"]["embed_dim"],
+            licence=str(entry.get("licence", "")),
+            languages=str(entry.get("languages", "")),
+            none_of_these_similarity=entry.get("none_of_these_similarity"),
+        )
+    except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"The {CARD_FILE} of the model “{source.name}” is no JSON ({error}); mend or remove it."
+            f"The card {CARD_FILE} of the model “{name}” cannot be read: {error}"
         ) from error
-    return ModelCard(
-        title=card.get("name", source.name),
-        summary=card.get("summary", ""),
-        none_of_these_similarity=card.get("none_of_these_similarity"),
-    )

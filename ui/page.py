@@ -11,7 +11,7 @@ import gradio as gr
 from classifiers.errors import HeadsmithError
 from classifiers.images import open_picture
 from classifiers.loading import LoadedModels
-from classifiers.models import find_model, read_model_card
+from classifiers.models import find_model
 from ui.classify_tab import (
     ClassifyTab,
     answer,
@@ -77,7 +77,7 @@ def build_page(models: LoadedModels) -> gr.Blocks:
 
 def _header(model: str) -> str:
     try:
-        card = read_model_card(find_model(model))
+        card = find_model(model).card
         title, summary = card.title, card.summary
     except HeadsmithError as error:
         title, summary = model, str(error)
