@@ -141,9 +141,12 @@ def refresh(
         kept.append(OwnClassifier(head.id, classifier.name, head.templates, head.classes))
     in_hand = PictureInHand()
     path = restorable(picture)
-    if path is not None:  # it was read before, so it can be read again
-        embedding = library.encoder.encode_images([open_picture(path)])
-        in_hand = PictureInHand(path, embedding, library.encoder.model_name)
+    if path is not None:
+        try:
+            embedding = library.encoder.encode_images([open_picture(path)])
+            in_hand = PictureInHand(path, embedding, library.encoder.model_name)
+        except HeadsmithError as error:  # a browser may send the path of any upload
+            tell(error)
     menu = gr.update(choices=classifier_choices(kept), value=moved.get(chosen, chosen))
     return [classifier.to_browser() for classifier in kept], menu, in_hand
 
