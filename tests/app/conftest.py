@@ -1,0 +1,65 @@
+"""A running app with a tiny model of random weights, and its clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from browser.running_app import RunningApp, running_app
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+
+@pytest.fixture(scope="session")
+def app(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
+    with running_app(tmp_path_factory.mktemp("app"), tiny_model) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def client(app: RunningApp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    downloads = tmp_path_factory.mktemp("downloads")
+    connected = Client(app.url, verbose=False, download_files=str(downloads))
+    yield connected
+    connected.close()
+
+
+@pytest.fixture
+def http(app: RunningApp) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=app.url, timeout=60) as connected:
+        yield connected
+
+
+@pytest.fixture
+def classify(client: Client) -> Callable[..., dict[str, float]]:
+    """`/classify` as a function: probabilities by class name, best first."""
+
+    def ask(picture: Path, classifier: str = "ages") -> dict[str, float]:
+        answer = client.predict(handle_file(str(picture)), classifier, api_name="/classify")
+        return {guess["label"]: guess["confidence"] for guess in answer["confidences"]}
+
+    return ask
+
+
+@pytest.fixture
+def sentence_of() -> Callable[[Callable[[], object]], str]:
+    """What a call to the app answers in its error; checks that it is one plain sentence."""
+
+    def sentence(call: Callable[[], object]) -> str:
+        with pytest.raises(AppError) as caught:
+            call()
+        text = str(caught.value)
+        check_sentence(text)
+        return text
+
+    return sentence
+
+
+def check_sentence(text: str) -> None:
+    """A visitor reads it: not empty, one line, no traceback, no path of the server."""
+    assert 10 < len(text) < 400, f"not a sentence: {text!r}"
+    assert text.rstrip().endswith((".", "…", ")")), f"no end of a sentence: {text!r}"
+    for leak in ("Traceback", "\n", "/tmp", "/home", "/usr", ".py", "upstream Gradio app"):
+        assert leak not in text, f"{leak!r} in what a visitor reads: {text!r}"
