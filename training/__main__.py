@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from training import steps
+from training.architecture import DEFAULT_FOLDER
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -17,11 +18,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("step", choices=list(steps.STEPS))
     parser.add_argument("--work", type=Path, required=True, help="folder for what steps leave")
     parser.add_argument("--data", type=Path, help="folder with tiny-imagenet-200/ and cifar10/")
-    parser.add_argument("--out", type=Path, default=steps.DEFAULT_FOLDER, help="checkpoint folder")
+    parser.add_argument("--out", type=Path, default=DEFAULT_FOLDER, help="checkpoint folder")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--epochs", type=int, default=6, help="of the text tower")
     parser.add_argument("--plan", default="48x6,64x4,96x2", help="PIXELSxEPOCHS of the image tower")
-    parser.add_argument("--leave-out", type=int, default=0, help="classes kept out, for the card")
+    parser.add_argument("--round", type=int, default=1, help="of image training; 2 goes on from 1")
+    parser.add_argument("--rate", type=float, default=0.15, help="peak of the image tower's")
     return parser.parse_args(arguments)
 
 

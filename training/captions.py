@@ -81,9 +81,7 @@ def caption_distributions(
         said = np.array([word_weight(word) for word in synonyms])
         for word, share in zip(synonyms, said / said.sum(), strict=True):
             row[index[word]] += SYNONYM_SHARE * share
-        weights = {
-            word: 0.6**step * word_weight(word) for word, step in caption.hypernyms.items()
-        }
+        weights = {word: 0.6**step * word_weight(word) for word, step in caption.hypernyms.items()}
         for word, weight in weights.items():
             row[index[word]] += HYPERNYM_SHARE * weight / sum(weights.values())
         if not weights:

@@ -25,7 +25,7 @@ AVERAGE_EVERY_STEPS = 4
 AVERAGE_DECAY = 0.996  # of the running average of the weights, each time it is taken
 TIE_TO_TEACHER = 5.0  # weight of the mean squared distance the words have moved
 MENTIONED_SHARE = 2e-3  # of a caption distribution: above it, a word is in every step
-OTHER_WORDS_A_STEP = 1_500
+OTHER_WORDS_A_STEP = 2_000
 LABEL_SMOOTHING = 0.1
 
 
@@ -48,38 +48,47 @@ class WordTable(nn.Module):
 
     def __init__(self, words: Words) -> None:
         super().__init__()
-        wanted = torch.from_numpy(words.wanted)
-        is_caption = (wanted > MENTIONED_SHARE).any(0)
-        self._wanted = wanted  # (n_classes, n_words)
-        self._caption_words = torch.nonzero(is_caption).squeeze(1)
-        self._other_words = torch.nonzero(~is_caption).squeeze(1)
+        self.wanted = torch.from_numpy(words.wanted)  # (n_classes, n_words)
+        self._steady = self.mentioned(torch.arange(len(words.names)))
         self.register_buffer("teacher", torch.from_numpy(words.vectors))
-        self.register_buffer("names", torch.from_numpy(words.names))  # word index of each class name
+        self.register_buffer(
+            "names", torch.from_numpy(words.names)
+        )  # word index of each class name
         self.moved = nn.Parameter(torch.zeros_like(self.teacher))
         self.log_scales = nn.Parameter(torch.log(torch.tensor([20.0, 16.0])))
+
+    def carry_over(self, vocabulary: list[str], earlier: list[str], moved: torch.Tensor) -> None:
+        """Takes up an earlier table's moves, word by word, for the words both know."""
+        index = {word: i for i, word in enumerate(earlier)}
+        known = [i for i, word in enumerate(vocabulary) if word in index]
+        with torch.no_grad():
+            self.moved[known] = moved[[index[vocabulary[i]] for i in known]]
 
     def vectors(self) -> torch.Tensor:
         """(n_words, 384), unit rows."""
         return functional.normalize(self.teacher + self.moved, dim=-1)
 
-    def loss(
-        self, images: torch.Tensor, rows: torch.Tensor, named: torch.Tensor
-    ) -> torch.Tensor:
+    def mentioned(self, rows: torch.Tensor) -> torch.Tensor:
+        """Which words the captions of these classes hold, bool (n_words,)."""
+        return (self.wanted[rows] > MENTIONED_SHARE).any(0)
+
+    def loss(self, images: torch.Tensor, rows: torch.Tensor, named: torch.Tensor) -> torch.Tensor:
         """Images (n, 384), unit rows; rows (n,) of the caption distributions; named bool (n,).
 
-        Words that no caption holds come by turns, `OTHER_WORDS_A_STEP` at a time.
+        In every step: the words of the classes told apart by name, and of the batch. The
+        rest come by turns, `OTHER_WORDS_A_STEP` at a time.
         """
-        turn = torch.randperm(len(self._other_words))[:OTHER_WORDS_A_STEP]
-        words = torch.cat([self._caption_words, self._other_words[turn]])
+        is_chosen = self._steady | self.mentioned(rows[~named])
+        others = torch.nonzero(~is_chosen).squeeze(1)
+        turn = torch.randperm(len(others))[:OTHER_WORDS_A_STEP]
+        words = torch.cat([torch.nonzero(is_chosen).squeeze(1), others[turn]])
         vectors = functional.normalize(self.teacher[words] + self.moved[words], dim=-1)
-        target = self._wanted[:, words]
-        target = (target / target.sum(-1, keepdim=True))[rows]
+        target = self.wanted[rows[:, None], words]  # (n, n_chosen)
+        target = target / target.sum(-1, keepdim=True)
         names_scale, words_scale = self.log_scales.clamp(max=4).exp()
         loss = functional.cross_entropy(words_scale * images @ vectors.T, target)
         if named.any():
-            names = functional.normalize(
-                self.teacher[self.names] + self.moved[self.names], dim=-1
-            )
+            names = functional.normalize(self.teacher[self.names] + self.moved[self.names], dim=-1)
             logits = names_scale * images[named] @ names.T
             told_apart = functional.cross_entropy(
                 logits, rows[named], label_smoothing=LABEL_SMOOTHING

@@ -53,7 +53,8 @@ def is_visible(synset: Synset) -> bool:
     """Whether the synset is a thing one can point a camera at."""
     if synset.lexname() in NOT_VISIBLE:
         return False
-    return any(up.name() == "physical_entity.n.01" for path in synset.hypernym_paths() for up in path)
+    above = {up.name() for path in synset.hypernym_paths() for up in path}
+    return "physical_entity.n.01" in above
 
 
 def noun_share(name: str, wordnet: WordNetCorpusReader) -> float:
@@ -76,7 +77,8 @@ def visible_nouns(count: int, wordnet_directory: Path | None = None) -> list[str
     weights: dict[str, float] = {}
     for word in noun_lemmas(wordnet_directory):
         name = word.replace(" ", "_")
-        if len(word) < 3 or not word.replace(" ", "").isalpha() or wordnet.morphy(name, "n") != name:
+        is_word = len(word) >= 3 and word.replace(" ", "").isalpha()
+        if not is_word or wordnet.morphy(name, "n") != name:
             continue
         first = wordnet.synsets(name, "n")[0]
         is_common = name in first.lemma_names() and not first.instance_hypernyms()
