@@ -46,6 +46,9 @@ class ImageData:
 class WordTable(nn.Module):
     """Unit word vectors (n_words, 384) that may move from the teacher's, and two logit scales."""
 
+    teacher: torch.Tensor  # (n_words, 384)
+    names: torch.Tensor  # (n_named,), the word of each class name
+
     def __init__(self, words: Words) -> None:
         super().__init__()
         self.wanted = torch.from_numpy(words.wanted)  # (n_classes, n_words)
