@@ -119,20 +119,26 @@ class Head:
         """
         logits, similarities = self.logits(image_embeddings)
         probabilities = _activate(logits, self.activation)
-        k = min(k, len(self.classes))
-        # Stable, so that equal classes keep their order on the page, phone and API alike.
-        best = np.argsort(-logits, axis=1, kind="stable")[:, :k]
-        predictions = []
-        for row, columns in enumerate(best):
-            prediction = Prediction(
-                Guess(self.classes[c], float(probabilities[row, c]), float(similarities[row, c]))
-                for c in columns
-            )
+        predictions = self.rank(logits, probabilities, similarities, k)
+        for prediction in predictions:
             prediction.abstains = (
                 self.abstain_below is not None and prediction.best.similarity < self.abstain_below
             )
-            predictions.append(prediction)
         return predictions
+
+    def rank(
+        self, logits: np.ndarray, probabilities: np.ndarray, similarities: np.ndarray, k: int
+    ) -> list[Prediction]:
+        """The `k` classes of the highest logits for each row; all arrays `(n, n_classes)`."""
+        # Stable, so that equal classes keep their order on the page, phone and API alike.
+        best = np.argsort(-logits, axis=1, kind="stable")[:, :k]
+        return [
+            Prediction(
+                Guess(self.classes[c], float(probabilities[row, c]), float(similarities[row, c]))
+                for c in columns
+            )
+            for row, columns in enumerate(best)
+        ]
 
     def metadata(self) -> dict[str, Any]:
         """What travels with the weights, ready for JSON."""
@@ -249,8 +255,8 @@ def _check(head: Head) -> None:
         raise ValueError(f"bias must be {weights.shape[:1]} finite numbers")
     if head.kind not in KINDS or head.activation not in ACTIVATIONS:
         raise ValueError(f"kind {head.kind!r} with activation {head.activation!r} is not known")
-    if not np.isfinite([head.logit_scale, head.logit_bias]).all():
-        raise ValueError("logit scale and bias must be finite numbers")
+    if not np.isfinite([head.logit_scale, head.logit_bias, head.abstain_below or 0.0]).all():
+        raise ValueError("logit scale, logit bias and abstain_below must be finite numbers")
 
 
 def _activate(logits: np.ndarray, activation: str) -> np.ndarray:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,7 @@ def download(repository: str, on_progress: OnProgress) -> Path:
         ModelError: what went wrong, and what to do about it.
     """
     try:
+        _check_reachable(repository)
         config = Path(_fetch(repository, CONFIG_FILE))
         text = config.read_text(encoding="utf-8")
         if '"hf_tokenizer_name"' in text or '"hf_model_name"' in text:
@@ -63,6 +66,18 @@ def download(repository: str, on_progress: OnProgress) -> Path:
     except Exception as error:
         raise ModelError(_sentence(repository, error)) from error
     return weights.parent
+
+
+def _check_reachable(repository: str) -> None:
+    """Fails at once where there is no network; huggingface_hub would retry for a long time."""
+    url = huggingface_hub.hf_hub_url(repository, CONFIG_FILE)
+    request = urllib.request.Request(url, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=SECONDS_FOR_AN_ANSWER).close()
+    except urllib.error.HTTPError:
+        return  # an answer, if not a kind one; the download itself will say what is wrong
+    except OSError as error:
+        raise ModelError(_no_answer(repository)) from error
 
 
 def _fetch(repository: str, name: str, bar: Any = None) -> str:
@@ -145,6 +160,10 @@ def _bar_for(on_progress: OnProgress) -> type[_Silent]:
     return Bar
 
 
+def _no_answer(repository: str) -> str:
+    return f"The hub does not answer, so {repository} cannot be fetched; try again later."
+
+
 def _sentence(repository: str, error: Exception) -> str:
     """What a person can do about a download that failed."""
     if isinstance(error, ModelError):
@@ -163,7 +182,7 @@ def _sentence(repository: str, error: Exception) -> str:
     if isinstance(error, hub_errors.OfflineModeIsEnabled):
         return f"{repository} is not on this machine, and Headsmith was started offline."
     if isinstance(error, hub_errors.LocalEntryNotFoundError):
-        return f"The hub does not answer, so {repository} cannot be fetched; try again later."
+        return _no_answer(repository)
     if isinstance(error, PermissionError):
         return "The model cache cannot be written to; set HF_HOME to a folder that can."
     return f"{repository} could not be fetched ({type(error).__name__}: {error}); try again."

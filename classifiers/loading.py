@@ -22,7 +22,9 @@ from classifiers.models import (
     BUILTIN,
     PREFERRED,
     WEIGHTS_FILE,
+    ModelCard,
     ModelSource,
+    curated_models,
     find_model,
 )
 from classifiers.store import HeadStore
@@ -60,6 +62,7 @@ class LoadedModels:
     Attributes:
         default: name of the model that answers who asked for none.
         offline: nothing is fetched.
+        any_model: visitors may name models beside the curated ones and the default.
     """
 
     def __init__(
@@ -68,11 +71,13 @@ class LoadedModels:
         default: str = BUILTIN,
         *,
         offline: bool = False,
+        any_model: bool = True,
         max_models: int = 2,
         prepare_label_lists: bool = True,
     ) -> None:
         self.default = default
         self.offline = offline
+        self.any_model = any_model
         self._max_models = max_models
         self._prepare_label_lists = prepare_label_lists
         self._store = HeadStore(heads_dir)
@@ -85,8 +90,12 @@ class LoadedModels:
 
         Asked again while that goes on, returns the same future; after a failure, tries
         again.
+
+        Raises:
+            ModelError: a name that visitors may not choose here.
         """
         name = name or self.default
+        self._check_allowed(name)
         with self._lock:
             future = self._futures.get(name)
             if future is None or (future.done() and future.exception() is not None):
@@ -111,6 +120,14 @@ class LoadedModels:
         future = self._futures.get(name or self.default)
         return future is not None and future.done() and future.exception() is None
 
+    def card(self, name: str | None = None) -> ModelCard:
+        """What there is to know of a model; bare where its name is wrong."""
+        name = name or self.default
+        try:
+            return find_model(name).card
+        except ModelError:
+            return ModelCard(name, title=name)
+
     def status(self, name: str) -> ModelStatus:
         """Where the model is now.  Asks no network."""
         if name in self._statuses:
@@ -120,6 +137,11 @@ class LoadedModels:
         except ModelError as error:
             return ModelStatus("failed", error=str(error))
         return ModelStatus("absent" if _folder_of(source) is None else "local")
+
+    def _check_allowed(self, name: str) -> None:
+        allowed = [self.default, *(card.name for card in curated_models())]
+        if not self.any_model and name not in allowed:
+            raise ModelError(f"“{name[:80]}” cannot be chosen here; choose a model of the menu.")
 
     def _load(self, name: str, future: Future[HeadLibrary]) -> None:
         try:

@@ -84,7 +84,7 @@ def find_model(name: str) -> ModelSource:
 
 def curated_models() -> list[ModelCard]:
     """The built-in model and those worth knowing of, in the order of the menu."""
-    return [find_model(BUILTIN).card, *map(_card_of, _table().values())]
+    return [_local_card(BUILTIN, BUILTIN_DIR), *map(_card_of, _table().values())]
 
 
 def _repository_of(name: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from classifiers.errors import HeadsmithError
 from classifiers.images import open_picture
+from classifiers.independent import predict_independently
 from classifiers.label_lists import label_list_ids, load_label_list
 from classifiers.loading import LoadedModels
 from ui import render
@@ -42,6 +43,7 @@ class ClassifyTab:
     in_hand: gr.State
     chosen: gr.Dropdown
     info: gr.HTML
+    independent: gr.Checkbox
     answer: gr.HTML
     all_sets: gr.HTML
 
@@ -56,44 +58,64 @@ def look(
     both as they were.
     """
     if path is None:
-        return PictureInHand(), gr.skip()
+        return put_down(in_hand), gr.skip()
     try:
         picture = open_picture(path)
-        encoder = models.library().encoder
+        encoder = models.library(in_hand.model).encoder
     except HeadsmithError as error:
         tell(error)
         return in_hand, gr.update(value=in_hand.path)
     shown = shown_file(path, picture)
-    seen = PictureInHand(shown, encoder.encode_images([picture]), encoder.model_name)
+    seen = PictureInHand(shown, encoder.encode_images([picture]), in_hand.model)
     return seen, (gr.skip() if shown == path else gr.update(value=shown))
 
 
-def watch(models: LoadedModels, frame: np.ndarray | None, chosen: str) -> tuple[PictureInHand, str]:
+def put_down(in_hand: PictureInHand) -> PictureInHand:
+    """No picture in hand, and the same model.  Inputs and outputs: what is in hand."""
+    return PictureInHand(model=in_hand.model)
+
+
+def watch(
+    models: LoadedModels,
+    frame: np.ndarray | None,
+    in_hand: PictureInHand,
+    chosen: str,
+    independent: bool = False,
+) -> tuple[PictureInHand, str]:
     """Answers about one frame of the live camera.
 
-    Inputs: frame uint8 `(height, width, 3)`; the classifier's id.
+    Inputs: frame uint8 `(height, width, 3)`; what is in hand; the classifier's id;
+    whether each class is scored on its own.
     Outputs: the frame as picture in hand; the answer.
     """
     if frame is None:
         return gr.skip(), gr.skip()
-    encoder = models.library().encoder
+    encoder = models.library(in_hand.model).encoder
     embedding = encoder.encode_images([open_picture(frame)])
-    in_hand = PictureInHand(None, embedding, encoder.model_name)
-    return in_hand, answer(models, in_hand, chosen)
+    in_hand = PictureInHand(None, embedding, in_hand.model)
+    return in_hand, answer(models, in_hand, chosen, independent)
 
 
-def answer(models: LoadedModels, in_hand: PictureInHand, chosen: str) -> str:
+def answer(
+    models: LoadedModels, in_hand: PictureInHand, chosen: str, independent: bool = False
+) -> str:
     """What the chosen classifier says.  Never encodes the picture.
 
-    Inputs: picture in hand; the classifier's id.  Outputs: HTML of the five.
+    Inputs: picture in hand; the classifier's id; whether each class is scored on its own.
+    Outputs: HTML of the five.
     """
     if in_hand.embedding is None:
         return render.hint_html(NO_PICTURE)
     try:
-        head = models.library().find(chosen)
+        library = models.library(in_hand.model)
+        head = library.find(chosen)
+        if independent:
+            prediction = predict_independently(library, head, in_hand.embedding)[0]
+        else:
+            prediction = head.predict(in_hand.embedding)[0]
     except HeadsmithError as error:
         return render.error_html(str(error))
-    return render.answer_html(head.predict(in_hand.embedding)[0])
+    return render.answer_html(prediction)
 
 
 def answer_all(models: LoadedModels, in_hand: PictureInHand) -> Iterator[str]:
@@ -105,7 +127,7 @@ def answer_all(models: LoadedModels, in_hand: PictureInHand) -> Iterator[str]:
         yield no_answers()
         return
     sets = [load_label_list(list_id) for list_id in label_list_ids()]
-    library, embedding = models.library(), in_hand.embedding
+    library, embedding = models.library(in_hand.model), in_hand.embedding
 
     def all_answers(build: bool) -> list[Any]:
         return [
@@ -179,7 +201,7 @@ def build_picture_box() -> tuple[PictureInput, gr.Image, Any]:
     return picture, camera, examples
 
 
-def build_answer_box() -> tuple[gr.Dropdown, gr.HTML, gr.HTML]:
+def build_answer_box() -> tuple[gr.Dropdown, gr.HTML, gr.Checkbox, gr.HTML]:
     """The menu of classifiers and the five answers."""
     chosen = gr.Dropdown(
         classifier_choices([]),
@@ -192,7 +214,13 @@ def build_answer_box() -> tuple[gr.Dropdown, gr.HTML, gr.HTML]:
     answer_box = gr.HTML(render.hint_html(NO_PICTURE), elem_id="hs-answer-box")
     cosine = gr.Checkbox(label="Show cosine similarity", elem_id="hs-cosine-switch")
     cosine.change(None, cosine, None, js=SHOW_COSINE_JS)
-    return chosen, info, answer_box
+    independent = gr.Checkbox(
+        label="Score each class on its own",
+        info="Compares every class with “something” instead of with each other: "
+        "several may be right, or none.",
+        elem_id="hs-independent",
+    )
+    return chosen, info, independent, answer_box
 
 
 def build_all_sets_box() -> gr.HTML:
@@ -209,10 +237,11 @@ def connect_classify_tab(models: LoadedModels, tab: ClassifyTab, examples: Any) 
     """What happens when a picture or a label set is chosen."""
     private: dict[str, Any] = {"api_visibility": "private"}
     on_model: dict[str, Any] = {"concurrency_id": "model", **private}
+    answer_inputs = [tab.in_hand, tab.chosen, tab.independent]
 
     def answer_everything(event: Any) -> None:
         event.then(
-            partial(answer, models), [tab.in_hand, tab.chosen], tab.answer,
+            partial(answer, models), answer_inputs, tab.answer,
             show_progress="hidden", **on_model,
         ).then(
             partial(answer_all, models), tab.in_hand, tab.all_sets,
@@ -227,16 +256,17 @@ def connect_classify_tab(models: LoadedModels, tab: ClassifyTab, examples: Any) 
 
     answer_everything(encode(tab.picture.input))
     answer_everything(encode(examples.load_input_event.then))
-    answer_everything(tab.picture.clear(PictureInHand, None, tab.in_hand, **private))
+    answer_everything(tab.picture.clear(put_down, tab.in_hand, tab.in_hand, **private))
 
     tab.chosen.change(describe, tab.chosen, tab.info, show_progress="hidden", **private)
-    tab.chosen.change(
-        partial(answer, models), [tab.in_hand, tab.chosen], tab.answer,
+    gr.on(
+        [tab.chosen.change, tab.independent.change],
+        partial(answer, models), answer_inputs, tab.answer,
         show_progress="minimal", trigger_mode="always_last", **on_model,
     )  # fmt: skip
     tab.all_sets.click(_choose, None, tab.chosen, queue=False, show_progress="hidden", **private)
     tab.camera.stream(
-        partial(watch, models), [tab.camera, tab.chosen], [tab.in_hand, tab.answer],
+        partial(watch, models), [tab.camera, *answer_inputs], [tab.in_hand, tab.answer],
         stream_every=CAMERA_SECONDS_BETWEEN_FRAMES, time_limit=CAMERA_MAX_SECONDS,
         show_progress="hidden", **on_model,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from classifiers.label_lists import (
     read_class_names_file,
 )
 from classifiers.loading import LoadedModels
+from classifiers.models import ModelCard
 from classifiers.prompts import class_prompts, clean_text, parse_templates
 from ui import render
 from ui.messages import tell
@@ -25,6 +27,7 @@ from ui.state import (
     MAX_OWN_CLASSIFIERS,
     Cancellations,
     OwnClassifier,
+    PictureInHand,
     classifier_choices,
 )
 
@@ -63,11 +66,14 @@ class CreateSection:
     preview: gr.HTML
 
 
-def preview(models: LoadedModels, template: str, classes: str) -> str:
+def preview(
+    models: LoadedModels, template: str, classes: str, in_hand: PictureInHand | None = None
+) -> str:
     """What Create would make of what is typed so far.
 
-    Inputs: templates, one a line; class names.  Outputs: HTML.
+    Inputs: templates, one a line; class names; what is in hand.  Outputs: HTML.
     """
+    model = in_hand.model if in_hand else None
     try:
         names = parse_class_names(classes)
         templates = parse_templates(template)
@@ -77,8 +83,22 @@ def preview(models: LoadedModels, template: str, classes: str) -> str:
         return render.hint_html("The first prompts will show here as you type.")
     prompts = class_prompts(names.classes, templates)
     # Looked for only once the model is there: a preview never waits.
-    cut = models.library().encoder.cut_texts(prompts) if models.is_loaded() else []
-    return render.preview_html(names, prompts, cut)
+    cut = models.library(model).encoder.cut_texts(prompts) if models.is_loaded(model) else []
+    notes = language_notes(prompts, models.card(model))
+    return render.preview_html(names, prompts, cut, notes)
+
+
+def language_notes(prompts: list[str], card: ModelCard) -> list[str]:
+    """A word of warning where a model cannot know the script that a person writes in."""
+    foreign = [prompt for prompt in prompts if not _is_latin(prompt)]
+    if not foreign or card.languages != "English":
+        return []
+    return ["this model reads English only; for other languages choose the multilingual model"]
+
+
+def _is_latin(text: str) -> bool:
+    letters = filter(str.isalpha, text)
+    return all(unicodedata.name(letter, "").startswith("LATIN") for letter in letters)
 
 
 def create(
@@ -90,11 +110,12 @@ def create(
     own: Any,
     session: str,
     progress: Any,
+    in_hand: PictureInHand | None = None,
 ) -> tuple[Any, Any, Any]:
     """Builds the classifier and chooses it.
 
     Inputs: name, templates and classes as typed; the visitor's own classifiers; the
-    session that may cancel; a `gr.Progress`.
+    session that may cancel; a `gr.Progress`; what is in hand.
     Outputs: own classifiers; the menu; the preview, with the error where there is one.
     """
     cancellations.clear(session)
@@ -110,7 +131,8 @@ def create(
         check_class_names(names.classes)
         shown_name = clean_text(name)[:MAX_NAME_CHARACTERS] or default_name(names.classes)
         progress((0, len(names.classes)), desc="Reading the class names", unit="classes")
-        head = models.library().create(shown_name, templates, names.classes, report)
+        library = models.library(in_hand.model if in_hand else None)
+        head = library.create(shown_name, templates, names.classes, report)
     except HeadsmithError as error:
         tell(error)
         return gr.skip(), gr.skip(), render.error_html(str(error))
@@ -182,7 +204,7 @@ def list_own(own: Any) -> Any:
 
 
 def build_create_section(
-    models: LoadedModels, own: gr.BrowserState, chosen: gr.Dropdown
+    models: LoadedModels, own: gr.BrowserState, chosen: gr.Dropdown, in_hand: gr.State
 ) -> CreateSection:
     """Fields, preview, buttons and the list of one's own classifiers."""
     cancellations = Cancellations()
@@ -216,11 +238,13 @@ def build_create_section(
 
     # Gradio finds what to inject by annotations, which it cannot read through `partial`.
     def on_create(
-        name: str, template: str, classes: str, own: Any,
+        name: str, template: str, classes: str, own: Any, in_hand: PictureInHand,
         request: gr.Request, progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio's way
     ) -> tuple[Any, Any, Any]:  # fmt: skip
         session = request.session_hash or ""
-        return create(models, cancellations, name, template, classes, own, session, progress)
+        return create(
+            models, cancellations, name, template, classes, own, session, progress, in_hand
+        )
 
     def on_cancel(request: gr.Request) -> None:
         cancellations.ask(request.session_hash or "")
@@ -228,12 +252,12 @@ def build_create_section(
     fields = [template, classes]
     for field in fields:
         field.change(
-            partial(preview, models), fields, preview_box,
+            partial(preview, models), [*fields, in_hand], preview_box,
             trigger_mode="always_last", show_progress="hidden", **private,
         )  # fmt: skip
     file.upload(read_file, file, classes, show_progress="hidden", **private)
     create_button.click(
-        on_create, [name, *fields, own], [own, chosen, preview_box],
+        on_create, [name, *fields, own, in_hand], [own, chosen, preview_box],
         show_progress_on=preview_box, concurrency_id="build", concurrency_limit=2, **private,
     ).success(None, None, None, js=SHOW_ANSWER_JS)  # fmt: skip
     cancel_button.click(on_cancel, None, None, queue=False, **private)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from html import escape
 from typing import Any
 
 import gradio as gr
 
-from classifiers.errors import HeadsmithError
-from classifiers.images import open_picture
 from classifiers.loading import LoadedModels
-from classifiers.models import find_model
 from ui.classify_tab import (
     ClassifyTab,
-    answer,
-    answer_all,
     build_all_sets_box,
     build_answer_box,
     build_picture_box,
@@ -23,8 +17,9 @@ from ui.classify_tab import (
 )
 from ui.create_section import CreateSection, build_create_section
 from ui.endpoints import build_endpoints
-from ui.export_panel import build_export_panel, summarise
-from ui.messages import tell
+from ui.export_panel import build_export_panel
+from ui.model_menu import ModelMenu, build_model_menu, watch_background
+from ui.model_switch import answer_again, connect_model_menu, take_up
 from ui.picture import restorable
 from ui.state import (
     DEFAULT_CLASSIFIER,
@@ -38,8 +33,8 @@ TITLE = "Headsmith"
 UPLOADS_KEPT_SECONDS = 24 * 60 * 60
 
 # What is typed or chosen is kept in the browser as it changes, without asking the server.
-KEEP_JS = """(template, classes, name, chosen, picture) =>
-    ({template, classes, name, chosen, picture: picture ? picture.path : null})"""
+KEEP_JS = """(template, classes, name, chosen, picture, draft) =>
+    ({...draft, template, classes, name, chosen, picture: picture ? picture.path : null})"""
 
 
 def build_page(models: LoadedModels) -> gr.Blocks:
@@ -54,39 +49,34 @@ def build_page(models: LoadedModels) -> gr.Blocks:
         draft = gr.BrowserState({}, storage_key="headsmith-draft", secret="headsmith")
         in_hand = gr.State(PictureInHand())
 
-        gr.HTML(_header(models.default), elem_id="hs-header")
+        gr.HTML(_header(), elem_id="hs-header")
+        menu = build_model_menu(models)
         with gr.Row(elem_id="hs-desk"):
             with gr.Column(scale=4, min_width=320):
                 picture, camera, examples = build_picture_box()
             with gr.Column(scale=4, min_width=320):
-                chosen, info, answer_box = build_answer_box()
+                chosen, info, independent, answer_box = build_answer_box()
+                second_answer = gr.HTML(visible=False, elem_id="hs-second")
             with gr.Column(scale=3, min_width=280, elem_id="hs-side"):
-                summary = build_export_panel(models, own, chosen)
+                summary, suffix = build_export_panel(models, own, chosen, in_hand)
         with gr.Column(elem_id="hs-all"):
             all_sets = build_all_sets_box()
         with gr.Column(elem_id="hs-new"):
-            section = build_create_section(models, own, chosen)
+            section = build_create_section(models, own, chosen, in_hand)
         build_endpoints(models)
 
-        tab = ClassifyTab(picture, camera, in_hand, chosen, info, answer_box, all_sets)
+        tab = ClassifyTab(picture, camera, in_hand, chosen, info, independent, answer_box, all_sets)
         connect_classify_tab(models, tab, examples)
+        connect_model_menu(models, menu, tab, own, draft, second_answer, [summary, suffix])
         _keep_drafts(draft, section, tab)
-        _restore_on_load(page, models, own, draft, section, tab, summary)
+        _restore_on_load(page, models, own, draft, section, tab, menu, [summary, suffix])
     return page
 
 
-def _header(model: str) -> str:
-    try:
-        card = find_model(model).card
-        title, summary = card.title, card.summary
-    except HeadsmithError as error:
-        title, summary = model, str(error)
-    about = f"<p>{escape(summary)}</p>" if summary else ""
+def _header() -> str:
     return (
         f'<div class="hs-header"><h1>{TITLE}</h1><p class="hs-tagline">Type some words, '
-        "get an image classifier.</p>"
-        f'<details class="hs-model"><summary>Answering: <b>{escape(title)}</b></summary>'
-        f"{about}</details></div>"
+        "get an image classifier.</p></div>"
     )
 
 
@@ -94,7 +84,7 @@ def _keep_drafts(draft: gr.BrowserState, section: CreateSection, tab: ClassifyTa
     kept: list[Any] = [section.template, section.classes, section.name, tab.chosen, tab.picture]
     gr.on(
         [component.change for component in kept],
-        None, kept, draft, js=KEEP_JS, api_visibility="private",
+        None, [*kept, draft], draft, js=KEEP_JS, api_visibility="private",
     )  # fmt: skip
 
 
@@ -119,36 +109,17 @@ def restore(models: LoadedModels, own: Any, draft: Any) -> tuple[Any, ...]:
 
 
 def refresh(
-    models: LoadedModels, own: Any, chosen: str, picture: str | None
+    models: LoadedModels, own: Any, draft: Any, chosen: str, picture: str | None
 ) -> tuple[Any, Any, PictureInHand]:
-    """Builds own classifiers again where this model or server lacks them; encodes the picture.
+    """Takes up the model of before the reload, if it is on this machine, and what was made.
 
-    Inputs: own classifiers; chosen id; path of the picture that was put back.
-    Outputs: own classifiers; menu; the picture in hand.
+    Inputs: own classifiers and draft; chosen id; path of the picture that was put back.
+    Outputs: own classifiers; menu; what is in hand.
     """
-    try:
-        library = models.library()
-    except HeadsmithError as error:
-        tell(error)
-        return gr.skip(), gr.skip(), PictureInHand()
-    kept, moved = [], {}
-    for classifier in OwnClassifier.list_from(own):
-        try:
-            head = library.create(classifier.name, classifier.templates, classifier.classes)
-        except (HeadsmithError, UnicodeError):
-            continue  # words that no head can be made of were not written by this page
-        moved[classifier.id] = head.id
-        kept.append(OwnClassifier(head.id, classifier.name, head.templates, head.classes))
-    in_hand = PictureInHand()
-    path = restorable(picture)
-    if path is not None:
-        try:
-            embedding = library.encoder.encode_images([open_picture(path)])
-            in_hand = PictureInHand(path, embedding, library.encoder.model_name)
-        except HeadsmithError as error:  # a browser may send the path of any upload
-            tell(error)
-    menu = gr.update(choices=classifier_choices(kept), value=moved.get(chosen, chosen))
-    return [classifier.to_browser() for classifier in kept], menu, in_hand
+    model = draft.get("model") if isinstance(draft, dict) else None
+    if not isinstance(model, str) or models.status(model).state not in ("local", "ready"):
+        model = None
+    return take_up(models, model, own, chosen, restorable(picture))
 
 
 def _restore_on_load(
@@ -158,10 +129,11 @@ def _restore_on_load(
     draft: gr.BrowserState,
     section: CreateSection,
     tab: ClassifyTab,
-    summary: gr.HTML,
+    menu: ModelMenu,
+    export: list[Any],
 ) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    page.load(
+    restored = page.load(
         partial(restore, models),
         [own, draft],
         [section.template, section.classes, section.name, tab.chosen, tab.picture],
@@ -169,19 +141,12 @@ def _restore_on_load(
         **quiet,
     ).then(
         partial(refresh, models),
-        [own, tab.chosen, tab.picture],
+        [own, draft, tab.chosen, tab.picture],
         [own, tab.chosen, tab.in_hand],
         concurrency_id="build",
         **quiet,
-    ).then(
-        partial(answer, models), [tab.in_hand, tab.chosen], tab.answer,
-        concurrency_id="model", **quiet,
-    ).then(
-        partial(_summarise_default, models), tab.chosen, summary, **quiet,
-    ).then(
-        partial(answer_all, models), tab.in_hand, tab.all_sets, concurrency_id="model", **quiet,
-    )  # fmt: skip
-
-
-def _summarise_default(models: LoadedModels, chosen: str) -> str:
-    return summarise(models, chosen, "pt")
+    )
+    answer_again(models, restored, menu, tab, export)
+    page.load(
+        partial(watch_background, models), None, [menu.wanted, menu.timer], queue=False, **quiet
+    )

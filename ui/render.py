@@ -75,7 +75,12 @@ def set_info_html(description: str, about_people: bool) -> str:
     return f'<div class="hs-info"><p>{escape(description)}</p>{note}</div>'
 
 
-def preview_html(names: ClassNames, prompts: Sequence[str], cut: Sequence[str]) -> str:
+def preview_html(
+    names: ClassNames,
+    prompts: Sequence[str],
+    cut: Sequence[str],
+    warnings: Sequence[str] = (),
+) -> str:
     """What Create would make: the first prompts, the count, and what is left out."""
     n_classes = len(names.classes)
     lines = "".join(f"<li>{escape(_short(prompt))}</li>" for prompt in prompts[:_PREVIEWED_PROMPTS])
@@ -91,6 +96,7 @@ def preview_html(names: ClassNames, prompts: Sequence[str], cut: Sequence[str]) 
         notes.append(f"longer than the model reads, cut: {_some(cut)}")
     if n_classes == 1:
         notes.append("one class always gets 100 %; add what else it could be")
+    notes.extend(warnings)
     summary = escape(" · ".join(notes))
     return f'<div class="hs-preview"><ul>{lines}</ul><p>{summary}</p></div>'
 

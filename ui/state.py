@@ -22,11 +22,11 @@ MAX_OWN_CLASSIFIERS = 50  # localStorage holds 5 MB
 
 @dataclass
 class PictureInHand:
-    """The picture everything answers about, and its embedding by the model `model`."""
+    """The picture everything answers about, and the model that answers."""
 
     path: str | None = None
-    embedding: np.ndarray | None = None  # float32 (1, embed_dim)
-    model: str = ""
+    embedding: np.ndarray | None = None  # float32 (1, embed_dim), by `model`
+    model: str | None = None  # None: the default one
 
 
 @dataclass(frozen=True)
