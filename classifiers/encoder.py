@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import open_clip
+import safetensors
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -28,6 +29,18 @@ TEXT_BATCH = 256  # prompts of similar length
 # A centre crop never sees more of a strip than its middle square, and resizing the
 # short side of a 1 × 20,000 strip would make 80 million pixels first.
 MAX_ASPECT_RATIO = 8
+
+# What open_clip, timm and safetensors raise on files that are damaged or do not fit.
+_UNLOADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    safetensors.SafetensorError,
+)
 
 Progress = Callable[[int, int], None]  # called with (prompts done, prompts in all)
 
@@ -62,7 +75,7 @@ def load_encoder_from(source: ModelSource, folder: Path) -> Encoder:
             f"local-dir:{folder}", force_quick_gelu=_wants_quick_gelu(source)
         )
         tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AssertionError) as error:
+    except _UNLOADABLE as error:
         raise ModelError(f"The model “{source.name}” cannot be loaded: {error}") from error
     except ImportError as error:
         raise ModelError(f"The model “{source.name}” needs a library: {error}") from error

@@ -144,7 +144,7 @@ def _split_at_commas(line: str) -> list[str]:
     # It also refuses fields of over 131,072 characters; `check_class_names` says so better.
     if line.count('"') % 2 or len(line) > csv.field_size_limit():
         return line.split(",")
-    return next(csv.reader([line], skipinitialspace=True), [])
+    return next(csv.reader([line], skipinitialspace=True), []) or [""]  # an empty line counts
 
 
 def format_class_names(classes: tuple[str, ...]) -> str:
