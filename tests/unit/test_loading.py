@@ -1,0 +1,90 @@
+"""Models are loaded in the background, once, and the page does not wait for torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from classifiers.errors import ModelError
+from classifiers.loading import LoadedModels
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def models(tiny_model: str, tmp_path: Path) -> LoadedModels:
+    return LoadedModels(tmp_path / "heads", default=tiny_model, prepare_label_lists=False)
+
+
+def test_a_model_is_loaded_once_for_all_who_ask(models: LoadedModels, tiny_model: str) -> None:
+    assert not models.is_loaded()
+    first, second = models.preload(), models.preload(tiny_model)
+    assert first is second
+    library = models.library()
+    assert models.library(tiny_model) is library and first.result() is library
+    assert models.is_loaded() and models.is_loaded(tiny_model)
+    assert library.encoder.model_name == tiny_model
+
+
+def test_asking_for_a_model_returns_at_once_and_its_failure_is_told_to_who_waits(
+    models: LoadedModels,
+) -> None:
+    future = models.preload("local-dir:/no/such/folder")
+    with pytest.raises(ModelError, match="open_clip_config.json"):
+        future.result(60)
+    with pytest.raises(ModelError, match="no/such/folder"):
+        models.library("local-dir:/no/such/folder")
+    assert not models.is_loaded("local-dir:/no/such/folder")
+
+
+def test_a_model_that_failed_can_be_tried_again(tiny_model: str, tmp_path: Path) -> None:
+    folder = tmp_path / "late"
+    models = LoadedModels(tmp_path / "heads", default=f"local-dir:{folder}", prepare_label_lists=False)
+    with pytest.raises(ModelError):
+        models.library()
+    folder.symlink_to(tiny_model.removeprefix("local-dir:"))
+    assert models.library().encoder.embed_dim == 48
+    assert models.is_loaded()
+
+
+def test_one_model_s_failure_leaves_the_other_at_work(models: LoadedModels) -> None:
+    with pytest.raises(ModelError):
+        models.library("no such name")
+    assert models.library().create("x", ["a {}"], ["cat"]).classes == ("cat",)
+
+
+def test_label_sets_are_prepared_in_the_background(
+    tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from classifiers.library import HeadLibrary
+
+    prepared = threading.Event()
+    monkeypatch.setattr(HeadLibrary, "build_label_lists", lambda self: prepared.set())
+    LoadedModels(tmp_path / "heads", default=tiny_model).preload()
+    assert prepared.wait(60), "the first visitor would wait for the label sets"
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["classifiers", "errors", "export", "heads", "images", "label_lists", "loading", "prompts"],
+)
+def test_the_page_can_be_served_before_torch_is_imported(module: str) -> None:
+    name = module if module == "classifiers" else f"classifiers.{module}"
+    code = f"import sys, {name}; print([m for m in ('torch', 'open_clip', 'gradio') if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]", "seconds until the page is there"
+
+
+def test_the_public_names_are_all_there() -> None:
+    import classifiers
+
+    for name in classifiers.__all__:
+        assert getattr(classifiers, name) is not None
+    with pytest.raises(AttributeError, match="nosuch"):
+        _ = classifiers.nosuch  # type: ignore[attr-defined]
