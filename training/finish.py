@@ -47,10 +47,12 @@ def moved_prompts(
 
 
 @torch.inference_mode()
-def word_vectors_of(model: CLIP, vocabulary: list[str]) -> np.ndarray:
+def word_vectors_of(
+    model: CLIP, vocabulary: list[str], frames: tuple[str, ...] = (*VECTOR_FRAMES, DEFAULT_TEMPLATE)
+) -> np.ndarray:
     """What the text tower makes of each word, the mean over a few frames: unit (n, 384)."""
     total = torch.zeros(len(vocabulary), model.text_projection.shape[1])
-    for frame in (*VECTOR_FRAMES, DEFAULT_TEMPLATE):
+    for frame in frames:
         tokens = tokenize([frame.format(word) for word in vocabulary], model.context_length)
         for start in range(0, len(tokens), 512):
             part = torch.from_numpy(tokens[start : start + 512]).long()

@@ -15,6 +15,7 @@ from training.corpus import build_corpus
 from training.emoji_pictures import emoji_caption, emoji_names, render_emoji
 from training.finish import finish_checkpoint, moved_prompts, word_vectors_of
 from training.image_tower import ImageData, WordTable, train_image_tower
+from training.leave_out import measure_left_out
 from training.pictures import CIFAR10_WORDNET_IDS, load_cifar10, load_tiny_imagenet
 from training.refit import refit_projection
 from training.targets import CommonParts
@@ -121,6 +122,12 @@ def load_towers(options: argparse.Namespace, text_state: str) -> tuple[CLIP, Wor
     return model, table, known
 
 
+def epochs_of(plan: str) -> list[int]:
+    """A plan such as "48x2,64x1" → pixels of each epoch: [48, 48, 64]."""
+    parts = [part.split("x") for part in plan.split(",")]
+    return [int(pixels) for pixels, epochs in parts for _ in range(int(epochs))]
+
+
 def image(options: argparse.Namespace) -> None:
     """Trains the image tower against the word vectors, on from an earlier round if any."""
     torch.manual_seed(0)
@@ -128,17 +135,12 @@ def image(options: argparse.Namespace) -> None:
     model, table, known = load_towers(options, "text.pt")
     state_path.with_suffix(".json").write_text(json.dumps(known.vocabulary))
     watched = load_tiny_imagenet(options.data / "tiny-imagenet-200", "val", options.work / "cache")
-    plan = [
-        int(pixels)
-        for pixels, epochs in (part.split("x") for part in options.plan.split(","))
-        for _ in range(int(epochs))
-    ]
     train_image_tower(
         model,
         table,
         picture_sources(options),
         state_path,
-        plan,
+        epochs_of(options.plan),
         peak_rate=options.rate,
         watched=(torch.from_numpy(watched.pixels[:2000]), torch.from_numpy(watched.labels[:2000])),
     )
@@ -174,6 +176,24 @@ def finish(options: argparse.Namespace) -> None:
     finish_checkpoint(model, options.out, validation, SUMMARY)
 
 
+def leave_out(options: argparse.Namespace) -> None:
+    """Prints how well words name pictures of classes that a second training never saw."""
+    torch.manual_seed(0)
+    model = build_model(read_config(options.out))
+    if state := load_state(options.work / "text.pt"):
+        model.load_state_dict(state["model"], strict=False)
+    folder, cache = options.data / "tiny-imagenet-200", options.work / "cache"
+    top1 = measure_left_out(
+        model,
+        Words.load(options.work / "words.npz"),
+        load_tiny_imagenet(folder, "train", cache),
+        load_tiny_imagenet(folder, "val", cache),
+        options.work / "left-out.pt",
+        epochs_of(options.plan),
+    )
+    print(f"20 classes left out of training, 20-way, default template: top-1 {100 * top1:.1f} %")
+
+
 STEPS = {
     "corpus": corpus,
     "text": text,
@@ -181,4 +201,5 @@ STEPS = {
     "image": image,
     "align": align,
     "finish": finish,
+    "leave-out": leave_out,
 }
