@@ -93,7 +93,8 @@ def export_encoder(encoder: Encoder, path: str | Path) -> Path:
 
 def labels_txt(head: Head) -> str:
     """The class names, one a line, in index order."""
-    return "".join(f"{name}\n" for name in head.classes)
+    # A line break within a name, as a loaded head may have, would shift all that follow.
+    return "".join(f"{' '.join(name.splitlines())}\n" for name in head.classes)
 
 
 def labels_xml(head: Head) -> str:
