@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from classifiers.causal_text import CausalTextTower
 from classifiers.errors import ModelError
 from classifiers.models import WEIGHTS_FILE, ModelCard, ModelSource, find_model
 
@@ -134,8 +135,7 @@ class Encoder:
         bias = getattr(model, "logit_bias", None)
         self.logit_bias = 0.0 if bias is None else float(bias.detach())
         self.activation = "softmax" if bias is None else "sigmoid"
-        self._text_tower = getattr(model, "text", model)
-        self._reads_only_backwards = _is_causal(self._text_tower)
+        self._fast_tower = CausalTextTower.of(model)
         self.embed_dim = int(self.encode_texts(["a"]).shape[1])
 
     def encode_images(self, pictures: Sequence[Image.Image]) -> np.ndarray:
@@ -163,8 +163,8 @@ class Encoder:
     def encode_texts(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Text embeddings.  A text longer than `context_length` is cut (see `cut_texts`).
 
-        Encodes only as many tokens as the longest text of a batch has, where nothing
-        after the end token can change the result; the numbers are the same.
+        Where the text tower allows it, computes only what can change the result (see
+        `causal_text`); the numbers are the same.
 
         Args:
             progress: called after each batch; what it raises stops the work.
@@ -175,17 +175,18 @@ class Encoder:
         if not texts:
             return np.empty((0, self.embed_dim), np.float32)
         tokens = self._tokenize(texts)  # (n, context_length)
-        lengths = tokens.argmax(dim=-1) + 1 if self._reads_only_backwards else None
+        lengths = tokens.argmax(dim=-1) + 1 if self._fast_tower is not None else None
         order = torch.arange(len(texts)) if lengths is None else lengths.argsort(stable=True)
         rows = None
         for start in range(0, len(texts), TEXT_BATCH):
             chosen = order[start : start + TEXT_BATCH]
             with torch.inference_mode():
-                if lengths is None:
+                if self._fast_tower is None or lengths is None:
                     embeddings = self.model.encode_text(tokens[chosen])
                 else:
-                    shortened = tokens[chosen, : int(lengths[chosen].max())]
-                    embeddings = _encode_causal(self._text_tower, shortened)
+                    embeddings = self._fast_tower.encode(
+                        tokens[chosen, : int(lengths[chosen].max())]
+                    )
                 embeddings = F.normalize(embeddings, dim=-1)
             if rows is None:
                 rows = torch.empty(len(texts), embeddings.shape[1])
@@ -208,39 +209,6 @@ class Encoder:
         beyond = tokens[:, -1]
         padding = self._tokenize([""], context_length=self.context_length + 1)[0, -1]
         return [text for text, last in zip(texts, beyond, strict=True) if last != padding]
-
-
-def _is_causal(tower: Any) -> bool:
-    """Whether the tower pools at the end token and no token sees a later one."""
-    pool_type = getattr(tower, "text_pool_type", getattr(tower, "pool_type", None))
-    return (
-        pool_type == "argmax"
-        and isinstance(getattr(tower, "attn_mask", None), torch.Tensor)
-        and getattr(tower, "cls_emb", None) is None
-    )
-
-
-def _encode_causal(tower: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """open_clip's `encode_text` for tokens cut behind the batch's last end token.
-
-    Args:
-        tokens: int64 `(n, length)`, `length` ≤ context length.
-
-    Returns:
-        `(n, embed_dim)`, not normalised; equal to the uncut encoding up to rounding.
-
-    Source: the steps of open_clip.model.CLIP.encode_text, with the positional embedding
-    and the causal mask cut to `length`.
-    """
-    length = tokens.shape[1]
-    x = tower.token_embedding(tokens) + tower.positional_embedding[:length]
-    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
-    x = tower.ln_final(x)  # (n, length, width)
-    x = x[torch.arange(len(x)), tokens.argmax(dim=-1)]
-    projection = tower.text_projection
-    if projection is None:
-        return x
-    return projection(x) if isinstance(projection, torch.nn.Linear) else x @ projection
 
 
 def _middle(picture: Image.Image, max_aspect_ratio: int) -> Image.Image:

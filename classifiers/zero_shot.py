@@ -11,9 +11,6 @@ from classifiers.heads import Head, head_id
 from classifiers.label_lists import check_class_names
 from classifiers.prompts import check_templates, class_prompts
 
-# Bounds the memory of an ensemble: 1,000 classes × 80 templates is 80,000 embeddings.
-PROMPTS_AT_ONCE = 16_384
-
 
 def build_zero_shot_head(
     encoder: Encoder,
@@ -39,18 +36,17 @@ def build_zero_shot_head(
     """
     classes, templates = tuple(classes), check_templates(templates)
     check_class_names(classes)
-    weights = np.empty((len(classes), encoder.embed_dim), np.float32)
-    step = max(1, PROMPTS_AT_ONCE // len(templates))  # classes
-    for start in range(0, len(classes), step):
-        chunk = classes[start : start + step]
+    sums = np.zeros((len(classes), encoder.embed_dim), np.float32)
+    # Template by template: prompts that begin alike are encoded together (`causal_text`),
+    # and only one template's embeddings are in memory besides the sum.
+    for nth, template in enumerate(templates):
 
-        def report(done: int, prompts: int, start: int = start, n: int = len(chunk)) -> None:
+        def report(done: int, _all: int, before: int = nth * len(classes)) -> None:
             if progress is not None:
-                progress(start + done * n // prompts, len(classes))
+                progress((before + done) // len(templates), len(classes))
 
-        embeddings = encoder.encode_texts(class_prompts(chunk, templates), report)
-        means = embeddings.reshape(len(chunk), len(templates), -1).mean(axis=1)
-        weights[start : start + step] = means / np.linalg.norm(means, axis=1, keepdims=True)
+        sums += encoder.encode_texts(class_prompts(classes, (template,)), report)
+    weights = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     return Head(
         name=name,
         classes=classes,

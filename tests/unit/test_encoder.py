@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from classifiers import encoder as encoder_module
+from classifiers.causal_text import CausalTextTower
 from classifiers.encoder import Encoder, load_encoder
 from classifiers.errors import ModelError
 from classifiers.images import open_picture
@@ -72,13 +73,13 @@ def test_texts_are_shortened_where_that_changes_nothing(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lengths = []
-    original = encoder_module._encode_causal
+    original = CausalTextTower.encode
 
-    def spy(tower: object, tokens: torch.Tensor) -> torch.Tensor:
+    def spy(tower: CausalTextTower, tokens: torch.Tensor) -> torch.Tensor:
         lengths.append(tokens.shape[1])
         return original(tower, tokens)
 
-    monkeypatch.setattr(encoder_module, "_encode_causal", spy)
+    monkeypatch.setattr(CausalTextTower, "encode", spy)
     encoder.encode_texts(["cat"])
     assert lengths == [3], "start, “cat” and end are all that has to be read"
 
