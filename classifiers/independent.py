@@ -7,10 +7,14 @@ a choice among the classes.  Its numbers are the model's, not calibrated frequen
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from classifiers.heads import Head, Prediction
-from classifiers.library import HeadLibrary
+
+if TYPE_CHECKING:
+    from classifiers.library import HeadLibrary
 
 ANYTHING = "something"
 _PLAIN_TEMPLATES = ("a photo of {}",)  # for heads that were made from photos, not words
