@@ -148,7 +148,9 @@ def test_equal_classes_keep_their_order(make_head: MakeHead) -> None:
     assert [guess.class_name for guess in prediction] == [f"class {i}" for i in range(7)]
 
 
-@pytest.mark.parametrize(("n_classes", "k", "expected"), [(1, 5, 1), (3, 5, 3), (7, 5, 5), (7, 99, 7)])
+@pytest.mark.parametrize(
+    ("n_classes", "k", "expected"), [(1, 5, 1), (3, 5, 3), (7, 5, 5), (7, 99, 7)]
+)
 def test_there_are_as_many_guesses_as_asked_for_or_as_classes(
     n_classes: int, k: int, expected: int, make_head: MakeHead, embeddings: np.ndarray
 ) -> None:

@@ -222,7 +222,7 @@ def test_an_empty_file_has_no_classes(tmp_path: Path) -> None:
 
 
 def test_an_unknown_label_set_is_answered_with_those_there_are() -> None:
-    with pytest.raises(LabelListError, match="nosuch.*cat_breeds"):
+    with pytest.raises(LabelListError, match=r"nosuch.*cat_breeds"):
         load_label_list("nosuch")
     with pytest.raises(LabelListError):
         load_label_list("../catalog")

@@ -34,7 +34,7 @@ def test_asking_for_a_model_returns_at_once_and_its_failure_is_told_to_who_waits
     models: LoadedModels,
 ) -> None:
     future = models.preload("local-dir:/no/such/folder")
-    with pytest.raises(ModelError, match="open_clip_config.json"):
+    with pytest.raises(ModelError, match=r"open_clip_config\.json"):
         future.result(60)
     with pytest.raises(ModelError, match="no/such/folder"):
         models.library("local-dir:/no/such/folder")
@@ -43,7 +43,9 @@ def test_asking_for_a_model_returns_at_once_and_its_failure_is_told_to_who_waits
 
 def test_a_model_that_failed_can_be_tried_again(tiny_model: str, tmp_path: Path) -> None:
     folder = tmp_path / "late"
-    models = LoadedModels(tmp_path / "heads", default=f"local-dir:{folder}", prepare_label_lists=False)
+    models = LoadedModels(
+        tmp_path / "heads", default=f"local-dir:{folder}", prepare_label_lists=False
+    )
     with pytest.raises(ModelError):
         models.library()
     folder.symlink_to(tiny_model.removeprefix("local-dir:"))
@@ -74,7 +76,8 @@ def test_label_sets_are_prepared_in_the_background(
 )
 def test_the_page_can_be_served_before_torch_is_imported(module: str) -> None:
     name = module if module == "classifiers" else f"classifiers.{module}"
-    code = f"import sys, {name}; print([m for m in ('torch', 'open_clip', 'gradio') if m in sys.modules])"
+    slow = ("torch", "open_clip", "gradio")
+    code = f"import sys, {name}; print([m for m in {slow} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -68,7 +68,7 @@ def test_too_many_templates_and_too_long_ones_are_refused_with_the_numbers() -> 
     assert len(check_templates(many[:-1])) == MAX_TEMPLATES
     with pytest.raises(TemplateError, match=f"{MAX_TEMPLATES + 1}.*{MAX_TEMPLATES}"):
         check_templates(many)
-    with pytest.raises(TemplateError, match="1,002.*500"):
+    with pytest.raises(TemplateError, match=r"1,002.*500"):
         check_templates(["x" * 1_000 + "{}"])
     assert check_templates(["x" * (MAX_TEMPLATE_CHARACTERS - 2) + "{}"])
 
@@ -105,7 +105,8 @@ def test_text_is_cleaned_to_one_ordinary_line(typed: str, clean: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [FAMILY, "🏴‍☠️", "می‌خواهم", "שלום", "\u202bעברית\u202c", "猫", "<script>alert(1)</script>"]
+    "text",
+    [FAMILY, "🏴‍☠️", "می‌خواهم", "שלום", "\u202bעברית\u202c", "猫", "<script>alert(1)</script>"],
 )
 def test_emoji_right_to_left_and_markup_stay_as_they_were_typed(text: str) -> None:
     assert clean_text(text) == text

@@ -20,9 +20,7 @@ def files(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_a_head_is_found_again_even_by_another_process(
-    make_head: MakeHead, tmp_path: Path
-) -> None:
+def test_a_head_is_found_again_even_by_another_process(make_head: MakeHead, tmp_path: Path) -> None:
     head = make_head()
     HeadStore(tmp_path / "heads").put(head)
     found = HeadStore(tmp_path / "heads").get(head.id)
