@@ -22,6 +22,7 @@ test: $(VENV)/.tests
 check: $(VENV)/.tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	rm -f ui/*.pyi
 	$(BIN)/mypy
 
 format: $(VENV)/.tests

@@ -7,6 +7,7 @@ zip.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import tempfile
@@ -60,6 +61,14 @@ def export_head(head: Head, path: str | Path) -> Path:
     else:
         raise ExportError(f"Heads are not written as “{suffix}”; choose {', '.join(HEAD_FORMATS)}.")
     return path
+
+
+def renamed(head: Head, name: str) -> Head:
+    """`head` under another name.
+
+    Two people who type the same classes share one stored head, each with a name for it.
+    """
+    return dataclasses.replace(head, name=name)
 
 
 def estimate_head_bytes(head: Head, suffix: str) -> int:

@@ -6,7 +6,7 @@ import io
 import struct
 import warnings
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -55,7 +55,7 @@ def open_picture(source: PictureSource) -> Image.Image:
     """
     if isinstance(source, np.ndarray):
         source = Image.fromarray(source)
-    data = io.BytesIO(source) if isinstance(source, bytes) else source
+    data: Any = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         if isinstance(data, Image.Image):
             return _to_upright_rgb(data)
@@ -103,7 +103,7 @@ def _turned_upright(picture: Image.Image) -> Image.Image:
         orientation = picture.getexif().get(ExifTags.Base.Orientation)
     except _DAMAGE:
         orientation = None
-    turn = _TURNS.get(orientation)
+    turn = _TURNS.get(orientation or 1)
     return picture.copy() if turn is None else picture.transpose(turn)
 
 

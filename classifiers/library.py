@@ -6,6 +6,7 @@ Builds what is missing, once however many ask, and remembers it.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from classifiers.heads import Head
 from classifiers.label_lists import label_list_ids, load_label_list
 from classifiers.store import HeadStore
 from classifiers.zero_shot import build_zero_shot_head, zero_shot_head_id
+
+_log = logging.getLogger(__name__)
 
 MAX_HEADS_IN_MEMORY = 64
 
@@ -30,6 +33,7 @@ class HeadLibrary:
         self._recent: OrderedDict[str, Head] = OrderedDict()
         self._recent_lock = threading.Lock()
         self._building: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self.export_lock = threading.Lock()  # an encoder's file is large: one writes, all wait
 
     def find(self, classifier: str) -> Head:
         """The head of a shipped label set's id or of a head's id; builds the former.
@@ -72,7 +76,7 @@ class HeadLibrary:
                 head = build_zero_shot_head(
                     self.encoder, classes, templates, name=name, progress=progress
                 )
-                self._store.put(head)
+                self._keep(head)
                 self._remember(head)
         # The id leaves out the name, so whoever made these words first named it otherwise.
         return head if head.name == name else replace(head, name=name)
@@ -82,12 +86,22 @@ class HeadLibrary:
         for list_id in label_list_ids():
             self.find(list_id)
 
+    def has(self, templates: Sequence[str], classes: Sequence[str]) -> bool:
+        """Whether `create` answers without building."""
+        return self._remembered(zero_shot_head_id(self.encoder, classes, templates)) is not None
+
     def is_ready(self, classifier: str) -> bool:
         """Whether `find` answers without building."""
         if classifier in label_list_ids():
             labels = load_label_list(classifier)
-            classifier = zero_shot_head_id(self.encoder, labels.classes, labels.templates)
+            return self.has(labels.templates, labels.classes)
         return self._remembered(classifier) is not None
+
+    def _keep(self, head: Head) -> None:
+        try:
+            self._store.put(head)
+        except OSError as error:  # a full disk costs the next start time, not this answer
+            _log.warning("A head could not be kept on disk: %s", error)
 
     def _remembered(self, head_id: str) -> Head | None:
         with self._recent_lock:

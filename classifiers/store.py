@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import tempfile
+import time
 from pathlib import Path
 
 from classifiers.errors import HeadError
@@ -18,6 +19,8 @@ from classifiers.heads import Head
 _log = logging.getLogger(__name__)
 
 DEFAULT_MAX_BYTES = 1_000_000_000  # some 160 heads of 4,000 classes × 384 numbers
+
+SECONDS_BEFORE_SWEEPING = 3600  # no head takes that long to write
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -29,6 +32,7 @@ class HeadStore:
         self.directory = directory
         self.max_bytes = max_bytes
         directory.mkdir(parents=True, exist_ok=True)
+        self._sweep()
 
     def get(self, head_id: str) -> Head | None:
         """The head, or None where it is not there or its file is damaged."""
@@ -63,6 +67,13 @@ class HeadStore:
 
     def _path(self, head_id: str) -> Path:
         return self.directory / f"{head_id}.safetensors"
+
+    def _sweep(self) -> None:
+        """Removes what a process that was killed left half-written."""
+        for path in self.directory.glob("*.part"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > SECONDS_BEFORE_SWEEPING:
+                    path.unlink()
 
     def _drop_oldest(self) -> None:
         files = []

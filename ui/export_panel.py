@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from classifiers.export import (
     estimate_head_bytes,
     export_encoder,
     export_head,
+    renamed,
     resource_name,
 )
 from classifiers.heads import Head
@@ -81,12 +81,9 @@ def encoder_file(models: LoadedModels, suffix: str, in_hand: PictureInHand | Non
 
 
 def named(head: Head, own: list[OwnClassifier]) -> Head:
-    """`head` under the name its visitor knows it by.
-
-    Two people who type the same classes share one stored head, each with a name for it.
-    """
+    """`head` under the name its visitor knows it by."""
     names = {classifier.id: classifier.name for classifier in own}
-    return dataclasses.replace(head, name=names.get(head.id, head.name))
+    return renamed(head, names.get(head.id, head.name))
 
 
 def new_file(stem: str, suffix: str) -> Path:

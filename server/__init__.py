@@ -1,0 +1,1 @@
+"""The phone's HTTP API.  Knows classifiers/ and FastAPI; nothing of the page."""

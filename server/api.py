@@ -1,0 +1,231 @@
+"""The HTTP API for the phone, under /api/v1: one request, one answer (DESIGN.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
+
+from classifiers.errors import ExportError, HeadError, ImageError
+from classifiers.export import (
+    ENCODER_FORMATS,
+    HEAD_FORMATS,
+    export_encoder,
+    export_head,
+    renamed,
+    resource_name,
+)
+from classifiers.heads import Head
+from classifiers.images import open_picture
+from classifiers.label_lists import label_list_ids, load_label_list, parse_class_names
+from classifiers.library import HeadLibrary
+from classifiers.loading import LoadedModels
+from classifiers.prompts import clean_text, parse_templates
+from server.limits import LimitKeeper
+from server.work import run_while_wanted
+
+PREFIX = "/api/v1"
+MAX_PICTURE_BYTES = 50_000_000
+DEFAULT_TEMPLATE = "This is a photo of a {}"
+
+# A head's id tells its content, so a copy of it is good for ever; a label set's id does not.
+FOR_EVER = "public, max-age=31536000, immutable"
+ASK_AGAIN = "public, max-age=3600, must-revalidate"
+
+_MEDIA_TYPES = {"zip": "application/zip", "xml": "application/xml", "txt": "text/plain",
+                "json": "application/json"}  # fmt: skip
+
+
+class NewHead(BaseModel):
+    """A classifier to make from words."""
+
+    name: str = Field("", description="What to call it.", max_length=200)
+    template: str = Field(
+        DEFAULT_TEMPLATE, description="A prompt with {} for the class; several lines are averaged."
+    )
+    classes: list[str] = Field(description="Class names, in index order.", min_length=1)
+    format: str = Field("pt", description=f"One of {', '.join(HEAD_FORMATS)}.")
+
+
+class Guess(BaseModel):
+    class_name: str
+    probability: float
+    similarity: float
+
+
+class Answer(BaseModel):
+    """The likeliest classes, best first."""
+
+    classifier: str
+    model: str
+    none_of_these: bool = Field(description="Even the best class is probably wrong.")
+    guesses: list[Guess]
+
+
+class Classifier(BaseModel):
+    id: str
+    name: str
+    description: str
+    n_classes: int
+    templates: list[str]
+
+
+def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> APIRouter:
+    """The routes.  Encoder files, which are large, are kept in `exports_dir`."""
+    api = APIRouter(prefix=PREFIX, dependencies=[Depends(keeper.count_request)])
+
+    @api.get("/healthz", tags=["server"])
+    def healthz() -> dict[str, Any]:
+        """Whether the model is there to answer."""
+        return {"status": "ok", "model": models.default, "ready": models.is_loaded()}
+
+    @api.get("/classifiers", tags=["classifiers"])
+    def classifiers() -> list[Classifier]:
+        """The ready-made label sets."""
+        return [
+            Classifier(
+                id=labels.id,
+                name=labels.name,
+                description=labels.description,
+                n_classes=len(labels.classes),
+                templates=list(labels.templates),
+            )
+            for labels in map(load_label_list, label_list_ids())
+        ]
+
+    @api.get("/classifiers/{classifier}/head", tags=["heads"])
+    async def head_of(request: Request, classifier: str, format: str = "pt") -> Response:
+        """The head of a label set, or of a classifier that was made before, as a file."""
+        _check_format(format, HEAD_FORMATS)
+        head = await run_while_wanted(request, lambda _: models.library().find(classifier))
+        kept = ASK_AGAIN if classifier in label_list_ids() else FOR_EVER
+        return await _head_response(request, head, format, kept)
+
+    async def new_head(
+        request: Request, name: str, template: str, classes: str, format: str
+    ) -> Response:
+        _check_format(format, HEAD_FORMATS)
+        names = parse_class_names(classes).classes
+        templates = parse_templates(template)
+        shown = clean_text(name)
+
+        def build(progress: Callable[[int, int], None]) -> Head:
+            library = models.library()
+            if not library.has(templates, names):
+                keeper.count_new_head(request, len(names))
+            return library.create(shown or "Classifier", templates, names, progress)
+
+        head = await run_while_wanted(request, build)
+        return await _head_response(request, renamed(head, shown or head.name), format, FOR_EVER)
+
+    @api.get("/heads", tags=["heads"])
+    async def make_head_by_query(
+        request: Request,
+        classes: Annotated[str, Query(description="Class names, separated by commas.")],
+        name: str = "",
+        template: str = DEFAULT_TEMPLATE,
+        format: str = "pt",
+    ) -> Response:
+        """Makes a classifier from words and returns its head as a file."""
+        return await new_head(request, name, template, classes, format)
+
+    @api.post("/heads", tags=["heads"])
+    async def make_head(request: Request, wanted: NewHead) -> Response:
+        """Makes a classifier from words and returns its head as a file."""
+        lines = "\n".join('"' + line.replace('"', '""') + '"' for line in wanted.classes)
+        return await new_head(request, wanted.name, wanted.template, lines, wanted.format)
+
+    @api.post("/classify", tags=["classifiers"])
+    async def classify(
+        request: Request,
+        picture: Annotated[UploadFile, File(description="The picture.")],
+        classifier: Annotated[str, Form(description="A label set's id or a head's id.")] = "nouns",
+    ) -> Answer:
+        """The five likeliest classes of a picture."""
+        data = await picture.read(MAX_PICTURE_BYTES + 1)
+        if len(data) > MAX_PICTURE_BYTES:
+            raise ImageError("The picture is larger than 50 MB; save it smaller and try again.")
+
+        def work(_: Any) -> Answer:
+            library = models.library()
+            head = library.find(classifier)
+            embedding = library.encoder.encode_images([open_picture(data)])
+            prediction = head.predict(embedding)[0]
+            guesses = [Guess(**guess._asdict()) for guess in prediction]
+            return Answer(
+                classifier=classifier,
+                model=head.model,
+                none_of_these=prediction.abstains,
+                guesses=guesses,
+            )
+
+        return await run_while_wanted(request, work)
+
+    @api.get("/encoder", tags=["heads"])
+    async def encoder(request: Request, format: str = "pt") -> Response:
+        """The image encoder that all heads of this model run beside, as a file."""
+        _check_format(format, ENCODER_FORMATS)
+        path = await run_while_wanted(
+            request, lambda _: _encoder_file(models.library(), format, exports_dir)
+        )
+        headers = {"ETag": f'"{path.stem}-{format}"', "Cache-Control": ASK_AGAIN}
+        if _is_known(request, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        name = f"encoder_{resource_name(models.library().encoder.model_name)}.{format}"
+        return FileResponse(path, filename=name, headers=headers)
+
+    return api
+
+
+def _check_format(suffix: str, formats: dict[str, str]) -> None:
+    if suffix not in formats:
+        raise ExportError(f"There is no format “{suffix[:20]}”; use {', '.join(formats)}.")
+
+
+def _is_known(request: Request, etag: str) -> bool:
+    known = request.headers.get("If-None-Match", "")
+    return etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]
+
+
+async def _head_response(request: Request, head: Head, suffix: str, kept: str) -> Response:
+    """The file of `head`, or 304 where the client has it."""
+    name = hashlib.sha256(head.name.encode()).hexdigest()[:8]  # the name is in the file too
+    headers = {
+        "ETag": f'"{head.id}-{name}-{suffix}"',
+        "Cache-Control": kept,
+        "X-Classifier-Id": head.id,
+    }
+    if _is_known(request, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    file_name = f"{resource_name(head.name)}.{suffix}"
+
+    def write(_: Any) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            return export_head(head, Path(folder) / file_name).read_bytes()
+
+    content = await run_while_wanted(request, write)
+    headers["Content-Disposition"] = f'attachment; filename="{file_name}"'
+    media_type = _MEDIA_TYPES.get(suffix, "application/octet-stream")
+    return Response(content, media_type=media_type, headers=headers)
+
+
+def _encoder_file(library: HeadLibrary, suffix: str, exports_dir: Path) -> Path:
+    """The encoder's file, written once for each version of the weights."""
+    encoder = library.encoder
+    path = exports_dir / f"{encoder.fingerprint}.{suffix}"
+    with library.export_lock:
+        if not path.is_file():
+            exports_dir.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f"{path.stem}.part.{suffix}")
+            export_encoder(encoder, partial).replace(path)
+    return path
+
+
+# What a HeadsmithError means to a client; others are the client's words: 422.
+STATUS_OF_ERRORS = {HeadError: 404, ExportError: 422, ImageError: 422}

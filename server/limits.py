@@ -1,0 +1,71 @@
+"""How much one client may ask for.  Counted by the `limits` library, in this process."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from fastapi import HTTPException, Request
+from limits import RateLimitItemPerDay, RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Per client, an IP address.  0 means no limit."""
+
+    requests_a_minute: int = 120
+    new_heads_a_day: int = 500
+    classes_a_head: int = 10_000
+
+
+class LimitKeeper:
+    """Counts requests and new heads of each client."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+
+    def count_request(self, request: Request) -> None:
+        """
+        Raises:
+            HTTPException: 429 with `Retry-After`, once the client asks too often.
+        """
+        if self.limits.requests_a_minute:
+            self._count(
+                RateLimitItemPerMinute(self.limits.requests_a_minute),
+                "requests",
+                request,
+                f"More than {self.limits.requests_a_minute:,} requests a minute",
+            )
+
+    def count_new_head(self, request: Request, n_classes: int) -> None:
+        """
+        Raises:
+            HTTPException: 422 for too many classes, 429 for too many new heads a day.
+        """
+        most = self.limits.classes_a_head
+        if most and n_classes > most:
+            raise HTTPException(422, f"{n_classes:,} classes are too many; {most:,} is the most.")
+        if self.limits.new_heads_a_day:
+            self._count(
+                RateLimitItemPerDay(self.limits.new_heads_a_day),
+                "heads",
+                request,
+                f"More than {self.limits.new_heads_a_day:,} new classifiers a day",
+            )
+
+    def _count(self, item: object, what: str, request: Request, sentence: str) -> None:
+        # Behind a proxy that uvicorn was told to trust, this is the client it names.
+        client = request.client.host if request.client else "unknown"
+        if self._limiter.hit(item, what, client):  # type: ignore[arg-type]
+            return
+        window = self._limiter.get_window_stats(item, what, client)  # type: ignore[arg-type]
+        seconds = max(1, math.ceil(window.reset_time - time.time()))
+        raise HTTPException(
+            429,
+            f"{sentence}; try again in {seconds:,} seconds.",
+            headers={"Retry-After": str(seconds)},
+        )

@@ -1,0 +1,105 @@
+"""How this process runs.  The only module that reads the command line or the environment."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_dir
+
+from server.limits import Limits
+
+TRUE = ("1", "true", "yes", "on")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this process runs: from the command line, else the environment, else defaults."""
+
+    host: str
+    port: int | None  # None: the first free one from 7860 on
+    model: str
+    max_models: int
+    offline: bool
+    any_model: bool
+    cache_dir: Path
+    limits: Limits
+    trusted_proxies: str
+
+
+def read_settings(arguments: list[str] | None = None) -> Settings:
+    parser = argparse.ArgumentParser(
+        description="Headsmith: a web page that turns words into image classifiers."
+    )
+    environment = os.environ.get
+    parser.add_argument(
+        "--host",
+        default=environment("GRADIO_SERVER_NAME", "127.0.0.1"),
+        help="address to serve on (default 127.0.0.1)",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=environment("GRADIO_SERVER_PORT") or None,
+        help="port to serve on (default: the first free one from 7860 on)",
+    )
+    parser.add_argument(
+        "--model",
+        default=environment("HEADSMITH_MODEL", "auto"),
+        help="auto (the default: ViT-B-32/openai if it is on this machine, else the built-in "
+        "model while that is fetched), builtin, ARCHITECTURE/TAG of open_clip, "
+        "hf-hub:ORG/REPO or local-dir:PATH",
+    )
+    parser.add_argument(
+        "--max-models", type=int, default=2, help="models in memory at once (default 2)"
+    )
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        default=environment("HF_HUB_OFFLINE", "").lower() in TRUE,
+        help="fetch nothing, ever",
+    )
+    parser.add_argument(
+        "--curated-only",
+        action="store_true",
+        default="SPACE_ID" in os.environ,
+        help="visitors choose among the curated models only (the default on Spaces)",
+    )
+    parser.add_argument(
+        "--cache-dir",
+        type=Path,
+        default=environment("HEADSMITH_CACHE") or user_cache_dir("headsmith"),
+        help="where heads are kept; can be deleted at any time",
+    )
+    add_limits(parser)
+    chosen = parser.parse_args(arguments)
+    return Settings(
+        host=chosen.host,
+        port=chosen.port,
+        model=chosen.model,
+        max_models=chosen.max_models,
+        offline=chosen.offline,
+        any_model=not chosen.curated_only,
+        cache_dir=Path(chosen.cache_dir),
+        limits=Limits(chosen.requests_a_minute, chosen.heads_a_day, chosen.classes_a_head),
+        trusted_proxies=chosen.trusted_proxies,
+    )
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """What one client may ask of the HTTP API; 0 means no limit."""
+    defaults = Limits()
+    for flag, default, of in (
+        ("--requests-a-minute", defaults.requests_a_minute, "requests a minute"),
+        ("--heads-a-day", defaults.new_heads_a_day, "new heads a day"),
+        ("--classes-a-head", defaults.classes_a_head, "classes a head"),
+    ):
+        text = f"{of} and client of the HTTP API (default {default}, 0: no limit)"
+        parser.add_argument(flag, type=int, default=default, help=text)
+    parser.add_argument(
+        "--trusted-proxies",
+        default="",
+        help="addresses, separated by commas, whose X-Forwarded-For is believed",
+    )
