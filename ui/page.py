@@ -21,6 +21,7 @@ from ui.export_panel import build_export_panel
 from ui.model_menu import ModelMenu, build_model_menu, watch_background
 from ui.model_switch import answer_again, connect_model_menu, take_up
 from ui.picture import restorable
+from ui.picture_input import ANY_FILE_JS
 from ui.state import (
     DEFAULT_CLASSIFIER,
     DEFAULT_TEMPLATE,
@@ -147,6 +148,7 @@ def _restore_on_load(
         **quiet,
     )
     answer_again(models, restored, menu, tab, export)
+    page.load(None, None, None, js=ANY_FILE_JS, api_visibility="private")
     page.load(
         partial(watch_background, models), None, [menu.wanted, menu.timer], queue=False, **quiet
     )

@@ -6,6 +6,39 @@ import gradio as gr
 from gradio import processing_utils
 from gradio.data_classes import ImageData
 
+# Gradio drops, without a word, files that the browser does not call pictures: HEIC on most
+# systems.  This calls every file one, so that the server can say what it is; and it takes
+# what is dropped onto a picture that is there already.
+ANY_FILE_JS = """() => {
+    const input = () => document.querySelector('#hs-picture input[type=file]');
+    const isInput = (target) => target instanceof HTMLInputElement && target === input();
+    const asPictures = (files) => {
+        const transfer = new DataTransfer();
+        for (const file of files) {
+            const type = file.type.startsWith('image/') ? file.type : 'image/unknown';
+            transfer.items.add(new File([file], file.name, {type}));
+        }
+        return transfer.files;
+    };
+    document.addEventListener('click', (event) => {
+        if (isInput(event.target)) event.target.accept = 'image/*,.heic,.heif,.avif';
+    }, true);
+    document.addEventListener('change', (event) => {
+        if (isInput(event.target)) event.target.files = asPictures(event.target.files);
+    }, true);
+    document.addEventListener('dragover', (event) => {
+        if (input() && event.target.closest('#hs-picture')) event.preventDefault();
+    }, true);
+    document.addEventListener('drop', (event) => {
+        const files = event.dataTransfer.files;
+        if (!input() || !files.length || !event.target.closest('#hs-picture')) return;
+        event.preventDefault();
+        event.stopPropagation();
+        input().files = asPictures([files[0]]);
+        input().dispatchEvent(new Event('change', {bubbles: true}));
+    }, true);
+}"""
+
 
 class PictureInput(gr.Image):
     """`gr.Image` whose handler gets the uploaded file's path, whatever is in the file.

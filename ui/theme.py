@@ -29,6 +29,14 @@ def theme() -> gr.themes.Base:
         input_border_width="1px",
         input_border_color="*border_color_primary",
         input_background_fill="*background_fill_primary",
+        # Soft's greys and oranges stay below the 4.5 : 1 that WCAG asks of text.
+        body_text_color_subdued="*neutral_500",
+        block_info_text_color="*neutral_500",
+        input_placeholder_color="*neutral_500",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
         block_label_background_fill="none",
         block_label_text_color="*body_text_color_subdued",
     )
