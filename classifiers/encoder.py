@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from classifiers import text_files
 from classifiers.causal_text import CausalTextTower
 from classifiers.errors import ModelError
 from classifiers.models import WEIGHTS_FILE, ModelCard, ModelSource, find_model
@@ -73,11 +74,14 @@ def load_encoder_from(source: ModelSource, folder: Path) -> Encoder:
     """
     try:
         model, _, preprocess = open_clip.create_model_and_transforms(
-            f"local-dir:{folder}", force_quick_gelu=_wants_quick_gelu(source)
+            f"local-dir:{folder}",
+            force_quick_gelu=_wants_quick_gelu(source),
+            **_text_tower_settings(folder),
         )
-        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+        tokenizer = _load_tokenizer(folder)
     except _UNLOADABLE as error:
-        raise ModelError(f"The model “{source.name}” cannot be loaded: {error}") from error
+        reason = " ".join(str(error).split())[:200].rstrip(".")  # mismatches fill pages
+        raise ModelError(f"The model “{source.name}” cannot be loaded: {reason}.") from error
     except ImportError as error:
         raise ModelError(f"The model “{source.name}” needs a library: {error}") from error
     fingerprint = _file_digest(folder / WEIGHTS_FILE)[:16]
@@ -89,6 +93,45 @@ def _wants_quick_gelu(source: ModelSource) -> bool:
     architecture, _, tag = source.name.partition("/")
     settings = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
     return bool(settings.get("quick_gelu"))
+
+
+def _text_tower_settings(folder: Path) -> dict[str, Any]:
+    """Lets a text tower of transformers find its settings here instead of at the hub."""
+    needs = text_files.text_needs(folder)
+    if not needs.settings:
+        return {}
+    where = text_files.settings_folder(folder, needs)
+    if where is None:
+        raise ModelError(
+            f"The model needs the settings of {needs.settings}; "
+            f"put that model's {text_files.SETTINGS_FILE} into its folder."
+        )
+    config = text_files.text_config(folder)
+    # The weights come with the model, so none are looked for beside the settings.
+    return {"text_cfg": {**config, "hf_model_name": str(where), "hf_model_pretrained": False}}
+
+
+def _load_tokenizer(folder: Path) -> Callable[..., torch.Tensor]:
+    needs = text_files.text_needs(folder)
+    if not needs.tokenizer:
+        return open_clip.get_tokenizer(f"local-dir:{folder}")
+    where = text_files.tokenizer_folder(folder, needs)
+    if where is None:
+        raise ModelError(
+            f"The model needs the tokenizer of {needs.tokenizer}; put its files into its folder."
+        )
+    config = text_files.text_config(folder)
+    return open_clip.tokenizer.HFTokenizer(
+        str(where),
+        context_length=config.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH),
+        tokenizer_mode=config.get("tokenizer_mode"),
+        # A repository may ask for its own code to be run, which is never done here.
+        **{
+            **config.get("tokenizer_kwargs", {}),
+            "trust_remote_code": False,
+            "local_files_only": True,
+        },
+    )
 
 
 class Encoder:
@@ -130,7 +173,10 @@ class Encoder:
         self.interpolation: str = settings["interpolation"]
         self.resize_mode: str = settings["resize_mode"]
 
-        self.context_length = int(model.context_length)
+        # What the tokenizer cuts at: text towers of transformers could read more.
+        self.context_length = int(
+            getattr(tokenizer, "context_length", None) or model.context_length
+        )
         self.logit_scale = math.exp(float(model.logit_scale.detach()))
         bias = getattr(model, "logit_bias", None)
         self.logit_bias = 0.0 if bias is None else float(bias.detach())

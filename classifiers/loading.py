@@ -5,6 +5,7 @@ Importing this module does not import torch, so a page can be served before it i
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -14,10 +15,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import psutil
+from weakref import WeakValueDictionary
 
 from classifiers.errors import HeadsmithError, ModelError
+from classifiers.memory import check_memory
 from classifiers.models import (
     BUILTIN,
     PREFERRED,
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from classifiers.library import HeadLibrary
 
 _log = logging.getLogger(__name__)
-
-# While weights are read, the file's tensors and the model's are in memory together.
-BYTES_NEEDED_PER_WEIGHT_BYTE = 2.5
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,11 @@ class LoadedModels:
         self._store = HeadStore(heads_dir)
         self._futures: OrderedDict[str, Future[HeadLibrary]] = OrderedDict()
         self._statuses: dict[str, ModelStatus] = {}
+        self._weight_bytes: dict[str, int] = {}
+        # Dropped from above while somebody still worked with them.
+        self._still_working: WeakValueDictionary[str, HeadLibrary] = WeakValueDictionary()
         self._lock = threading.Lock()
+        self._loading_lock = threading.Lock()  # one model at a time is read into memory
 
     def preload(self, name: str | None = None) -> Future[HeadLibrary]:
         """Begins to fetch and load the model, and returns at once.
@@ -94,31 +96,58 @@ class LoadedModels:
         Raises:
             ModelError: a name that visitors may not choose here.
         """
-        name = name or self.default
-        self._check_allowed(name)
+        name = self._checked(name)
         with self._lock:
             future = self._futures.get(name)
-            if future is None or (future.done() and future.exception() is not None):
-                future = self._futures[name] = Future()
-                self._statuses[name] = ModelStatus("loading")
-                threading.Thread(
-                    target=self._load, args=(name, future), name=f"load {name}", daemon=True
-                ).start()
+            if future is None or _has_failed(future):
+                future = self._begin(name)
             self._futures.move_to_end(name)
         return future
 
     def library(self, name: str | None = None) -> HeadLibrary:
-        """The heads of the model `name`; waits until it is fetched and loaded.
+        """The heads of the model `name`; waits while it is fetched or loaded.
+
+        Fetches nothing by itself but the default model, once: a download is asked for
+        with `preload`, never by a request that only wants an answer.
 
         Raises:
-            ModelError: as `find_model`, `hub.download` and `load_encoder`.
+            ModelError: as `find_model`, `hub.download` and `load_encoder`; or it is not here.
         """
-        return self.preload(name).result()
+        name = self._checked(name)
+        future = self._futures.get(name)
+        if future is None or _has_failed(future):
+            never_tried = name == self.default and name not in self._statuses
+            on_disk = never_tried or self._is_on_disk(name)  # outside the lock: may be slow
+            with self._lock:
+                future = self._futures.get(name)
+                if on_disk and (future is None or _has_failed(future)):
+                    future = self._begin(name)
+            if future is None:
+                find_model(name)  # says so where the name itself is wrong
+                raise ModelError(f"{name} is not on this machine yet; fetch it first.")
+        with self._lock:
+            if self._futures.get(name) is future:
+                self._futures.move_to_end(name)
+        return future.result()
+
+    def _begin(self, name: str) -> Future[HeadLibrary]:
+        """Starts the thread that loads; `self._lock` is held."""
+        future = self._futures[name] = Future()
+        working = self._still_working.get(name)
+        if working is not None:
+            self._statuses[name] = ModelStatus("ready")
+            future.set_result(working)
+            return future
+        self._statuses[name] = ModelStatus("loading")
+        threading.Thread(
+            target=self._load, args=(name, future), name=f"load {name}", daemon=True
+        ).start()
+        return future
 
     def is_loaded(self, name: str | None = None) -> bool:
         """Whether `library` answers without waiting."""
         future = self._futures.get(name or self.default)
-        return future is not None and future.done() and future.exception() is None
+        return future is not None and future.done() and not _has_failed(future)
 
     def card(self, name: str | None = None) -> ModelCard:
         """What there is to know of a model; bare where its name is wrong."""
@@ -138,46 +167,66 @@ class LoadedModels:
             return ModelStatus("failed", error=str(error))
         return ModelStatus("absent" if _folder_of(source) is None else "local")
 
-    def _check_allowed(self, name: str) -> None:
+    def may_choose(self, name: str) -> bool:
+        """Whether visitors may name this model here."""
         allowed = [self.default, *(card.name for card in curated_models())]
-        if not self.any_model and name not in allowed:
+        return self.any_model or name in allowed
+
+    def _checked(self, name: str | None) -> str:
+        name = (name.strip() if isinstance(name, str) else "") or self.default
+        if not self.may_choose(name):
             raise ModelError(f"“{name[:80]}” cannot be chosen here; choose a model of the menu.")
+        return name
+
+    def _is_on_disk(self, name: str) -> bool:
+        try:
+            return _folder_of(find_model(name)) is not None
+        except ModelError:
+            return False
 
     def _load(self, name: str, future: Future[HeadLibrary]) -> None:
         try:
-            library = self._load_library(name)
+            source = find_model(name)
+            folder = _folder_of(source) or self._fetch(source)
+            self._statuses[name] = ModelStatus("loading")
+            with self._loading_lock:
+                library = self._read(source, folder)
+                self._statuses[name] = ModelStatus("ready")
+                future.set_result(library)
         except BaseException as error:  # handed to whoever waits
-            sentence = str(error) if isinstance(error, HeadsmithError) else repr(error)
+            sentence = str(error)
             if not isinstance(error, HeadsmithError):
                 _log.exception("Loading %s failed", name)
+                sentence = f"{name} could not be loaded ({type(error).__name__}); try again."
             self._statuses[name] = ModelStatus("failed", error=sentence)
             future.set_exception(error)
             return
-        self._statuses[name] = ModelStatus("ready")
-        future.set_result(library)
-        self._drop_least_recently_used()
         if self._prepare_label_lists:
             library.build_label_lists()
 
-    def _load_library(self, name: str) -> HeadLibrary:
-        source = find_model(name)
-        folder = _folder_of(source)
-        if folder is None and source.repository is not None:
-            if self.offline:
-                raise ModelError(
-                    f"{name} is not on this machine, and Headsmith was started offline."
-                )
-            from classifiers import hub
+    def _fetch(self, source: ModelSource) -> Path:
+        assert source.repository is not None  # local models have a folder from the start
+        if self.offline:
+            raise ModelError(
+                f"{source.name} is not on this machine, and Headsmith was started offline."
+            )
+        from classifiers import hub
 
-            folder = hub.download(source.repository, self._report_download(name))
-            self._statuses[name] = ModelStatus("loading")
-        assert folder is not None  # local models have one from the start
-        check_memory(name, (folder / WEIGHTS_FILE).stat().st_size)
+        self._statuses[source.name] = ModelStatus("downloading")
+        return hub.download(source.repository, self._report_download(source.name))
 
+    def _read(self, source: ModelSource, folder: Path) -> HeadLibrary:
+        """Makes room in memory and loads; `self._loading_lock` is held."""
         from classifiers.encoder import load_encoder_from
         from classifiers.library import HeadLibrary
 
-        return HeadLibrary(load_encoder_from(source, folder), self._store)
+        weight_bytes = (folder / WEIGHTS_FILE).stat().st_size
+        surplus = self._surplus()
+        check_memory(source.name, weight_bytes, sum(self._weight_bytes[name] for name in surplus))
+        self._drop(surplus)
+        library = HeadLibrary(load_encoder_from(source, folder), self._store)
+        self._weight_bytes[source.name] = weight_bytes
+        return library
 
     def _report_download(self, name: str) -> Callable[[int, int], None]:
         begun = time.monotonic()
@@ -191,13 +240,23 @@ class LoadedModels:
 
         return report
 
-    def _drop_least_recently_used(self) -> None:
-        """Forgets models beyond `max_models`; one that still works stays until it is done."""
+    def _surplus(self) -> list[str]:
+        """Models that must go before one more comes, the least recently used first."""
         with self._lock:
             ready = [name for name in self._futures if self.is_loaded(name)]
-            for name in ready[: max(0, len(ready) - self._max_models)]:
-                del self._futures[name]
+        return ready[: max(0, len(ready) + 1 - self._max_models)]
+
+    def _drop(self, names: list[str]) -> None:
+        """Forgets models; whoever still works with one keeps it until that is done."""
+        with self._lock:
+            for name in names:
+                self._still_working[name] = self._futures.pop(name).result()
                 del self._statuses[name]
+        gc.collect()  # their memory is wanted now
+
+
+def _has_failed(future: Future[HeadLibrary]) -> bool:
+    return future.done() and future.exception() is not None
 
 
 def choose_default(wanted: str) -> str:
@@ -205,21 +264,6 @@ def choose_default(wanted: str) -> str:
     if wanted != "auto":
         return wanted
     return PREFERRED if _folder_of(find_model(PREFERRED)) is not None else BUILTIN
-
-
-def check_memory(name: str, weight_bytes: int) -> None:
-    """Refuses a model that does not fit.
-
-    Raises:
-        ModelError: with the figures.
-    """
-    needed = weight_bytes * BYTES_NEEDED_PER_WEIGHT_BYTE
-    available = psutil.virtual_memory().available
-    if needed > available:
-        raise ModelError(
-            f"{name} needs about {needed / 1e9:.1f} GB of memory and {available / 1e9:.1f} GB "
-            "are free; close something or choose a smaller model."
-        )
 
 
 def _folder_of(source: ModelSource) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +21,11 @@ ASSETS_DIR = Path(__file__).resolve().parent.parent / "assets"
 BUILTIN = "builtin"
 BUILTIN_DIR = ASSETS_DIR / "builtin"
 PREFERRED = "ViT-B-32/openai"  # fetched in the background where only the built-in one is here
+
+MAX_NAME_CHARACTERS = 500
+
+# ORGANISATION/REPOSITORY; neither may begin like a path that leads elsewhere.
+_REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
@@ -66,14 +72,16 @@ def find_model(name: str) -> ModelSource:
         ModelError: the name has no such form, the folder holds no model, or open_clip
             knows no repository with safe weights for it.
     """
-    name = name.strip()
+    name = name.strip() if isinstance(name, str) else ""  # menus are in visitors' hands
+    if len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+        raise ModelError(f"{name[:80]!r} is no model name; choose a model of the menu.")
     if name == BUILTIN:
         return _local_model(name, BUILTIN_DIR)
     if name.startswith("local-dir:"):
         return _local_model(name, Path(name.removeprefix("local-dir:")))
     if name.startswith("hf-hub:"):
         repository = name.removeprefix("hf-hub:")
-        if repository.count("/") != 1 or not all(repository.split("/")):
+        if not _REPOSITORY.fullmatch(repository):
             raise ModelError(f"“{name}” is no model name; write hf-hub:ORGANISATION/REPOSITORY.")
         return ModelSource(name, repository=repository, card=ModelCard(name, repository))
     entry = _table().get(name)
@@ -132,12 +140,19 @@ def _card_of(entry: dict[str, Any]) -> ModelCard:
 
 def _local_model(name: str, directory: Path) -> ModelSource:
     for file in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (directory / file).is_file():
+        if not _is_file(directory / file):
             raise ModelError(
                 f"The folder of the model “{name}” has no {file}; "
                 "save the model with open_clip's layout there."
             )
     return ModelSource(name, directory=directory, card=_local_card(name, directory))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that is closed to us
+        return False
 
 
 def _local_card(name: str, directory: Path) -> ModelCard:

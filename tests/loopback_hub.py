@@ -6,12 +6,15 @@ included, and can be told to be slow, to cut a connection, to lie about a hash, 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import threading
 import time
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import BinaryIO
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BLOCK_BYTES = 64 * 1024
@@ -21,7 +24,10 @@ class LoopbackHub:
     """The server and what it was asked.
 
     Attributes:
+        folders: what is served, by repository.
         cut_after: the next GET of the weights ends after so many bytes (then None again).
+        then_refuse: what `refuse` becomes after that.
+        seconds_before_answer: until anything is answered at all.
         seconds_per_block: makes the weights arrive slowly.
         wrong_hash: the weights are announced under a hash that they do not have.
         refuse: status that every request is answered with.
@@ -29,8 +35,10 @@ class LoopbackHub:
     """
 
     def __init__(self, folder: Path, repository: str) -> None:
-        self.folder, self.repository = folder, repository
+        self.folders = {repository: folder}  # more can be added
         self.cut_after: int | None = None
+        self.then_refuse: int | None = None
+        self.seconds_before_answer = 0.0
         self.seconds_per_block = 0.0
         self.wrong_hash = False
         self.refuse: int | None = None
@@ -42,7 +50,7 @@ class LoopbackHub:
             owner = hub
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:
@@ -70,56 +78,71 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, with_body: bool) -> None:
         hub = self.owner
-        match = re.fullmatch(rf"/{hub.repository}/resolve/[^/]+/([^/?]+)(\?.*)?", self.path)
-        name = match.group(1) if match else self.path
+        match = re.fullmatch(r"/(.+)/resolve/[^/]+/([^/?]+)(\?.*)?", self.path)
+        folder = hub.folders.get(match.group(1)) if match else None
+        name = match.group(2) if match else self.path
         hub.requests.append((self.command, name, self.headers.get("Range", "")))
+        time.sleep(hub.seconds_before_answer)
         if hub.refuse is not None:
-            self._refuse(hub.refuse, "GatedRepo" if hub.gated else "RepoNotFound")
-        elif match is None:
+            missing = "RepoNotFound" if hub.refuse in (401, 404) else ""
+            self._refuse(hub.refuse, "GatedRepo" if hub.gated else missing)
+        elif folder is None:
             self._refuse(404, "RepoNotFound")
-        elif not (hub.folder / name).is_file():
+        elif not (folder / name).is_file():
             self._refuse(404, "EntryNotFound")
         else:
-            self._send(hub.folder / name, with_body)
+            self._send(folder / name, with_body)
 
     def _refuse(self, status: int, code: str) -> None:
         self.send_response(status)
-        self.send_header("X-Error-Code", code)
-        self.send_header("X-Error-Message", code)
+        if code:
+            self.send_header("X-Error-Code", code)
+            self.send_header("X-Error-Message", code)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
     def _send(self, path: Path, with_body: bool) -> None:
-        hub, data = self.owner, path.read_bytes()
+        hub, size = self.owner, path.stat().st_size
         is_large = path.suffix == ".safetensors"
-        digest = hashlib.sha256(data if not (is_large and hub.wrong_hash) else b"else").hexdigest()
+        digest = "0" * 64 if is_large and hub.wrong_hash else _sha256(path)
         start = 0
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if asked:
             start = int(asked.group(1))
         self.send_response(206 if asked else 200)
         if asked:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("X-Repo-Commit", COMMIT)
         self.send_header("ETag", f'"{digest if is_large else digest[:40]}"')
         if is_large:
-            self.send_header("X-Linked-Size", str(len(data)))
+            self.send_header("X-Linked-Size", str(size))
             self.send_header("X-Linked-ETag", f'"{digest}"')
-        self.send_header("Content-Length", str(len(data) - start))
+        self.send_header("Content-Length", str(size - start))
         self.end_headers()
         if with_body:
-            self._send_body(data[start:], is_large)
+            with open(path, "rb") as file, contextlib.suppress(OSError):  # who asked has gone
+                file.seek(start)
+                self._send_body(file, size - start, is_large)
 
-    def _send_body(self, data: bytes, is_large: bool) -> None:
+    def _send_body(self, file: BinaryIO, n_bytes: int, is_large: bool) -> None:
         hub = self.owner
         if is_large and hub.cut_after is not None:
-            data, hub.cut_after = data[: hub.cut_after], None
+            n_bytes, hub.cut_after = min(n_bytes, hub.cut_after), None
+            hub.refuse, hub.then_refuse = hub.then_refuse, None
             self.close_connection = True
-        for block in range(0, len(data), BLOCK_BYTES):
-            self.wfile.write(data[block : block + BLOCK_BYTES])
+        while n_bytes > 0:
+            block = file.read(min(BLOCK_BYTES, n_bytes))
+            n_bytes -= len(block)
+            self.wfile.write(block)
             if is_large and hub.seconds_per_block:
                 time.sleep(hub.seconds_per_block)
-        if self.close_connection:
-            self.wfile.flush()
-            self.connection.close()
+
+
+@lru_cache
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
