@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from classifiers import text_files
+from classifiers.batching import Batcher
 from classifiers.causal_text import CausalTextTower
 from classifiers.errors import ModelError
 from classifiers.models import WEIGHTS_FILE, ModelCard, ModelSource, find_model
@@ -181,11 +182,12 @@ class Encoder:
         bias = getattr(model, "logit_bias", None)
         self.logit_bias = 0.0 if bias is None else float(bias.detach())
         self.activation = "softmax" if bias is None else "sigmoid"
+        self._encode_one = Batcher(self._encode_pixels, IMAGE_BATCH)
         self._fast_tower = CausalTextTower.of(model)
         self.embed_dim = int(self.encode_texts(["a"]).shape[1])
 
     def encode_images(self, pictures: Sequence[Image.Image]) -> np.ndarray:
-        """Image embeddings.
+        """Image embeddings.  Single pictures that come at the same time share a batch.
 
         Args:
             pictures: upright RGB pictures of any size, as `images.open_picture` gives.
@@ -193,12 +195,18 @@ class Encoder:
         Returns:
             float32 `(len(pictures), embed_dim)`, unit rows.
         """
+        if len(pictures) == 1:
+            return self._encode_one(self._pixels(pictures[0]))[None]
         rows = [np.empty((0, self.embed_dim), np.float32)]
         for start in range(0, len(pictures), IMAGE_BATCH):
-            batch = torch.stack([self._pixels(p) for p in pictures[start : start + IMAGE_BATCH]])
-            with torch.inference_mode():
-                rows.append(F.normalize(self.model.encode_image(batch), dim=-1).numpy())
+            pixels = [self._pixels(picture) for picture in pictures[start : start + IMAGE_BATCH]]
+            rows.append(self._encode_pixels(pixels))
         return np.concatenate(rows)
+
+    def _encode_pixels(self, pixels: Sequence[torch.Tensor]) -> np.ndarray:
+        """float32 `(len(pixels), embed_dim)`, unit rows."""
+        with torch.inference_mode():
+            return F.normalize(self.model.encode_image(torch.stack(list(pixels))), dim=-1).numpy()
 
     def _pixels(self, picture: Image.Image) -> torch.Tensor:
         """float32 `(3, height, width)`, normalised by `mean` and `std`."""

@@ -1,0 +1,58 @@
+"""Calls that coincide are answered together, each with its own result."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from classifiers.batching import Batcher
+
+
+def test_a_lone_call_is_answered_alone() -> None:
+    batches: list[int] = []
+
+    def square(items: Sequence[int]) -> list[int]:
+        batches.append(len(items))
+        return [item * item for item in items]
+
+    assert Batcher(square, most=8)(3) == 9
+    assert batches == [1]
+
+
+def test_calls_that_come_while_one_is_busy_share_a_batch_and_keep_their_results() -> None:
+    busy, go_on = threading.Event(), threading.Event()
+    batches: list[list[int]] = []
+
+    def slow_square(items: Sequence[int]) -> list[int]:
+        batches.append(list(items))
+        busy.set()
+        assert go_on.wait(10)
+        return [item * item for item in items]
+
+    batcher = Batcher(slow_square, most=8)
+    with ThreadPoolExecutor(13) as clients:
+        first = clients.submit(batcher, 100)
+        assert busy.wait(10)
+        others = [clients.submit(batcher, item) for item in range(12)]
+        while len(batcher._waiting) < 12:  # all of them are in line
+            threading.Event().wait(0.01)
+        go_on.set()
+        assert first.result(10) == 10_000
+        assert [other.result(10) for other in others] == [item * item for item in range(12)]
+    assert batches[0] == [100]
+    assert [len(batch) for batch in batches[1:]] == [8, 4], "at most eight in a batch"
+
+
+def test_an_error_reaches_all_of_its_batch_and_nobody_else() -> None:
+    def fail_on_seven(items: Sequence[int]) -> Sequence[int]:
+        if 7 in items:
+            raise ValueError("seven")
+        return items
+
+    batcher = Batcher(fail_on_seven, most=1)
+    with pytest.raises(ValueError, match="seven"):
+        batcher(7)
+    assert batcher(8) == 8
