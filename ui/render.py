@@ -40,7 +40,7 @@ def answer_html(prediction: Prediction) -> str:
         if prediction.abstains
         else ""
     )
-    return f'<div class="hs-answer" aria-live="polite">{doubt}<ol>{rows}</ol></div>'
+    return f'<div class="hs-answer" aria-live="polite"><ol>{rows}</ol>{doubt}</div>'
 
 
 def hint_html(text: str) -> str:
