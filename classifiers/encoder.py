@@ -182,7 +182,9 @@ class Encoder:
         bias = getattr(model, "logit_bias", None)
         self.logit_bias = 0.0 if bias is None else float(bias.detach())
         self.activation = "softmax" if bias is None else "sigmoid"
-        self._encode_one = Batcher(self._encode_pixels, IMAGE_BATCH)
+        self._encode_one: Batcher[torch.Tensor, np.ndarray] = Batcher(
+            lambda pixels: list(self._encode_pixels(pixels)), IMAGE_BATCH
+        )
         self._fast_tower = CausalTextTower.of(model)
         self.embed_dim = int(self.encode_texts(["a"]).shape[1])
 
