@@ -31,7 +31,15 @@ element.addEventListener('click', (event) => {
     if (button) trigger('click', {set: button.dataset.set});
 });
 """
-SHOW_COSINE_JS = "(on) => { document.body.classList.toggle('hs-show-cosine', on); }"
+# Gradio leaves the examples' buttons without a name for those who cannot see them.
+NAME_EXAMPLES_JS = """() => {
+    for (const button of document.querySelectorAll('#hs-examples button')) {
+        const file = button.querySelector('img')?.src.split('/').pop() ?? '';
+        button.ariaLabel = `Example: ${file.replace(/[0-9]*[.].*$/, '')}`;
+    }
+}"""
+# An attribute, on something inside Gradio's container: its classes and the body's are not ours.
+SHOW_COSINE_JS = "(on) => { document.querySelector('#hs-desk').dataset.cosine = on; }"
 
 
 @dataclass

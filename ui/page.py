@@ -9,6 +9,7 @@ import gradio as gr
 
 from classifiers.loading import LoadedModels
 from ui.classify_tab import (
+    NAME_EXAMPLES_JS,
     ClassifyTab,
     build_all_sets_box,
     build_answer_box,
@@ -148,7 +149,8 @@ def _restore_on_load(
         **quiet,
     )
     answer_again(models, restored, menu, tab, export)
-    page.load(None, None, None, js=ANY_FILE_JS, api_visibility="private")
+    for js in (ANY_FILE_JS, NAME_EXAMPLES_JS):
+        page.load(None, None, None, js=js, api_visibility="private")
     page.load(
         partial(watch_background, models), None, [menu.wanted, menu.timer], queue=False, **quiet
     )
