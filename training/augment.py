@@ -21,7 +21,7 @@ def normalise(pixels: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def random_crops(
-    pixels: torch.Tensor, size: int, generator: torch.Generator, smallest_area: float = 0.35
+    pixels: torch.Tensor, size: int, generator: torch.Generator, smallest_area: float = 0.5
 ) -> torch.Tensor:
     """Random-resized crops, flips and a change of light: uint8 (n, 3, h, h) → float32.
 
