@@ -49,6 +49,11 @@ EXAMPLES = [  # name, template, classes
         "This would go well with {}",
         "pizza, sushi, tacos, oysters, porridge, birthday cake",
     ],
+    [  # asks a model that reads Russian for the word: what it shows, it has translated
+        "Translator (multilingual model)",
+        "This is {} in Russian",
+        "кошка, собака, лев, дом, дерево, велосипед, цветок, книга",
+    ],
 ]
 
 SHOW_ANSWER_JS = """() => {

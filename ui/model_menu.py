@@ -10,7 +10,9 @@ from typing import Any
 import gradio as gr
 
 from classifiers.errors import HeadsmithError
+from classifiers.heads import Prediction
 from classifiers.images import open_picture
+from classifiers.independent import predict_independently
 from classifiers.loading import LoadedModels, ModelStatus
 from classifiers.models import PREFERRED, ModelCard, curated_models
 from ui import render
@@ -27,11 +29,21 @@ class ModelMenu:
 
     box: gr.Accordion
     menu: gr.Dropdown
+    use: gr.Button
     compare: gr.Dropdown
+    fetch: gr.Button  # for a model to compare with that is not here
     wanted: gr.State  # name of the model that is being fetched for this visitor
-    switch: gr.Button
+    news: gr.State  # changes when that model becomes ready or fails
     status: gr.HTML
+    switch: gr.Button
+    retry: gr.Button
+    dismiss: gr.Button
     timer: gr.Timer
+
+    @property
+    def banner(self) -> list[Any]:
+        """What `poll` fills."""
+        return [self.status, self.switch, self.retry, self.dismiss, self.news, self.timer]
 
 
 def choices(models: LoadedModels) -> list[tuple[str, str]]:
@@ -44,12 +56,17 @@ def choices(models: LoadedModels) -> list[tuple[str, str]]:
 
 def title(models: LoadedModels, model: str | None) -> str:
     """The head of the closed menu."""
-    return f"Answering: {models.card(model).title}"
+    return f"Answering: {title_of(models, model)}"
+
+
+def title_of(models: LoadedModels, model: str | None) -> str:
+    """What a person calls a model; None is the default one."""
+    return models.card(model).title
 
 
 def describe(models: LoadedModels, name: str | None) -> str:
     """What is known of a model.  Inputs: its name.  Outputs: HTML."""
-    if not name:
+    if not isinstance(name, str) or not name.strip():
         return ""
     return card_html(models.card(name), models.status(name))
 
@@ -109,58 +126,91 @@ def _megabytes(download_mb: int | None) -> str:
     return f"{download_mb:,} MB" if download_mb else "none"
 
 
-def status_html(models: LoadedModels, name: str) -> str:
-    """How far a model is on its way, with a bar while it is fetched."""
+def status_html(models: LoadedModels, name: str, answering: str | None = None) -> str:
+    """How far a model is on its way, with a bar while it is fetched.
+
+    Args:
+        answering: the model that goes on answering where this one failed.
+    """
     status, shown = models.status(name), escape(models.card(name).title)
-    if status.state == "downloading":
-        share = status.done_bytes / max(status.total_bytes, 1)
+    if status.state == "downloading" and status.total_bytes:
+        share = status.done_bytes / status.total_bytes
         done, total = status.done_bytes / 1e6, status.total_bytes / 1e6
         left = f", {_duration(status.seconds_left)} left" if status.seconds_left else ""
-        return (
-            f'<div class="hs-progress"><p>Fetching {shown}: {done:,.0f} of {total:,.0f} MB{left}. '
-            "Go on playing meanwhile.</p>"
-            f'<span class="hs-track"><span class="hs-bar" style="width:{share:.1%}"></span></span>'
-            "</div>"
+        text = (
+            f"<p>Fetching {shown}: {done:,.0f} of {total:,.0f} MB{left}. Go on playing "
+            'meanwhile.</p><div class="hs-track" role="progressbar" aria-valuemin="0" '
+            f'aria-valuemax="100" aria-valuenow="{100 * share:.0f}" aria-label="Fetching {shown}">'
+            f'<span class="hs-bar" style="width:{share:.1%}"></span></div>'
         )
-    if status.state == "loading":
-        return f'<div class="hs-progress"><p>Loading {shown} …</p></div>'
-    if status.state == "ready":
-        return f'<div class="hs-progress"><p>{shown} is ready.</p></div>'
-    if status.state == "failed":
-        return render.error_html(status.error)
-    return ""
+    elif status.state == "downloading":
+        text = f"<p>Asking the hub for {shown} …</p>"
+    elif status.state == "loading":
+        text = f"<p>Loading {shown} …</p>"
+    elif status.state == "ready":
+        text = f"<p>{shown} is ready.</p>"
+    elif status.state == "failed":
+        old = escape(title_of(models, answering))
+        text = f"<p>{escape(status.error)} {old} goes on answering.</p>"
+    else:
+        return ""
+    return f'<div class="hs-progress" role="status">{text}</div>'
 
 
 def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def ask_for(models: LoadedModels, name: str | None) -> tuple[Any, ...]:
-    """Begins to fetch and load a model.
+def ask_for(models: LoadedModels, name: Any, in_hand: PictureInHand) -> tuple[Any, ...]:
+    """Begins to fetch and load a model, because a person pressed a button for it.
 
-    Inputs: its name.  Outputs: wanted model; status; timer.
+    Inputs: its name; what is in hand.  Outputs: wanted model; the banner.
     """
-    if not name:
-        return gr.skip(), gr.skip(), gr.skip()
-    models.preload(name)
-    return name, status_html(models, name), gr.update(active=True)
+    if not isinstance(name, str) or not name.strip():
+        return (gr.skip(),) * 7
+    name = name.strip()
+    try:
+        models.preload(name)
+    except HeadsmithError as error:  # a name that is not offered here
+        tell(error)
+        return (gr.skip(),) * 7
+    if name == (in_hand.model or models.default) and models.is_loaded(name):
+        gr.Info(f"{escape(title_of(models, name))} answers already.")
+        return "", *_no_banner()
+    *banner, _ = poll(models, name, in_hand)
+    return name, *banner, gr.update(active=True)
 
 
 def poll(models: LoadedModels, wanted: str, in_hand: PictureInHand) -> tuple[Any, ...]:
     """Looks how far the wanted model is.
 
-    Inputs: its name; what is in hand.  Outputs: status; switch button; timer.
+    Inputs: its name; what is in hand.
+    Outputs: the banner: status, buttons to switch, to try again and to put it away; news;
+    timer.
     """
+    answering = in_hand.model or models.default
     state = models.status(wanted).state if wanted else "absent"
-    offer = state == "ready" and wanted != (in_hand.model or models.default)
-    label = f"Switch to {models.card(wanted).title}" if offer else ""
-    going_on = state in ("downloading", "loading")
-    shown = status_html(models, wanted) if wanted and (offer or state != "ready") else ""
+    if not wanted or (wanted == answering and state in ("ready", "local")):
+        return _no_banner()
+    offer, failed = state == "ready", state == "failed"
     return (
-        shown,
-        gr.update(value=label or "Switch", visible=offer),
-        gr.update(active=going_on),
+        status_html(models, wanted, answering),
+        gr.update(value=f"Switch to {title_of(models, wanted)}", visible=offer),
+        gr.update(visible=failed),
+        gr.update(visible=offer or failed),
+        f"{wanted} {state}" if offer or failed else "",
+        gr.update(active=state in ("downloading", "loading")),
     )
+
+
+def _no_banner() -> tuple[Any, ...]:
+    hidden = gr.update(visible=False)
+    return "", hidden, hidden, hidden, "", gr.update(active=False)
+
+
+def put_away() -> tuple[Any, ...]:
+    """Inputs: none.  Outputs: wanted model; the banner."""
+    return "", *_no_banner()
 
 
 def watch_background(models: LoadedModels) -> tuple[Any, ...]:
@@ -172,36 +222,71 @@ def watch_background(models: LoadedModels) -> tuple[Any, ...]:
 
 
 def compare(
-    models: LoadedModels, other: str | None, in_hand: PictureInHand, chosen: str, own: Any
-) -> Any:
+    models: LoadedModels,
+    other: Any,
+    in_hand: PictureInHand,
+    chosen: str,
+    own: Any,
+    independent: bool = False,
+) -> tuple[Any, Any]:
     """What another model says of the same picture with the same label set.
 
-    Inputs: the other model's name; what is in hand; classifier's id; own classifiers.
-    Outputs: HTML.
+    Never fetches: a model that is not here is offered.
+
+    Inputs: the other model's name; what is in hand; classifier's id; own classifiers;
+    whether each class is scored on its own.
+    Outputs: HTML; the button that fetches.
     """
+    other = other.strip() if isinstance(other, str) else ""
     if not other:
-        return gr.update(value="", visible=False)
+        return gr.update(value="", visible=False), gr.update(visible=False)
+    card, status = models.card(other), models.status(other)
+    if not models.may_choose(other) or status.state == "failed":
+        sentence = status.error or f"{card.title} cannot be chosen here."
+        return _shown(render.error_html(sentence)), gr.update(visible=False)
+    if status.state == "absent":
+        size = f" (about {card.download_mb:,} MB)" if card.download_mb else ""
+        hint = f"{card.title} is not on this machine yet{size}. Fetch it to compare."
+        if models.offline:
+            hint = f"{card.title} is not on this machine, and Headsmith was started offline."
+        return _shown(render.hint_html(hint)), gr.update(visible=not models.offline)
+    if status.state in ("downloading", "loading"):
+        hint = f"{card.title} is on its way; its answer comes here by itself."
+        return _shown(render.hint_html(hint)), gr.update(visible=False)
     if in_hand.path is None:
-        return gr.update(value=render.hint_html("Give me a picture to compare on."), visible=True)
+        hint = render.hint_html("Give me a picture to compare on.")
+        return _shown(hint), gr.update(visible=False)
     try:
-        library = models.library(other)
-        embedding = library.encoder.encode_images([open_picture(in_hand.path)])
-        mine = {c.id: c for c in OwnClassifier.list_from(own)}
-        if chosen in mine:  # made of words, so it can be made for any model
-            words = mine[chosen]
-            head = library.create(words.name, words.templates, words.classes)
-        else:
-            head = library.find(chosen)
+        prediction = _second_opinion(models, other, in_hand.path, chosen, own, independent)
     except HeadsmithError as error:
-        tell(error)
-        return gr.update(value=render.error_html(str(error)), visible=True)
-    heading = f"<h3>{escape(models.card(other).title)}</h3>"
-    return gr.update(value=heading + render.answer_html(head.predict(embedding)[0]), visible=True)
+        return _shown(render.error_html(str(error))), gr.update(visible=False)
+    heading = f"<h3>{escape(card.title)}</h3>"
+    return _shown(heading + render.answer_html(prediction)), gr.update(visible=False)
+
+
+def _second_opinion(
+    models: LoadedModels, other: str, path: str, chosen: str, own: Any, independent: bool
+) -> Prediction:
+    library = models.library(other)
+    embedding = library.encoder.encode_images([open_picture(path)])
+    mine = {c.id: c for c in OwnClassifier.list_from(own)}
+    if chosen in mine:  # made of words, so it can be made for any model
+        words = mine[chosen]
+        head = library.create(words.name, words.templates, words.classes)
+    else:
+        head = library.find(chosen)
+    if independent:
+        return predict_independently(library, head, embedding)[0]
+    return head.predict(embedding)[0]
+
+
+def _shown(html: str) -> Any:
+    return gr.update(value=html, visible=True)
 
 
 def build_model_menu(models: LoadedModels) -> ModelMenu:
     """The closed line that says who answers; open: menu, facts, fetching, comparison."""
-    wanted = gr.State("")
+    wanted, news = gr.State(""), gr.State("")
     timer = gr.Timer(POLL_SECONDS, active=False)
     with gr.Accordion(title(models, None), open=False, elem_id="hs-model") as box:
         with gr.Row():
@@ -217,15 +302,21 @@ def build_model_menu(models: LoadedModels) -> ModelMenu:
             with gr.Column(scale=1, min_width=240):
                 other = gr.Dropdown(
                     [("nothing", NO_COMPARISON), *choices(models)], value=NO_COMPARISON,
-                    label="Compare with", interactive=True,
+                    label="Compare with", interactive=True, allow_custom_value=models.any_model,
                     info="A second model on the same picture and label set.",
                 )  # fmt: skip
-        with gr.Accordion("All models", open=False):
-            gr.HTML(lambda: table_html(models))
-    status = gr.HTML("", elem_id="hs-model-status")
-    switch = gr.Button("Switch", variant="primary", visible=False, elem_id="hs-switch")
+                fetch = gr.Button("Fetch it", visible=False, elem_id="hs-fetch")
+        with gr.Accordion("All models", open=False) as all_models:
+            table = gr.HTML(table_html(models))
+    with gr.Row(elem_id="hs-banner"):
+        status = gr.HTML("", elem_id="hs-model-status")
+        switch = gr.Button("Switch", variant="primary", visible=False, elem_id="hs-switch")
+        retry = gr.Button("Try again", visible=False, elem_id="hs-retry")
+        dismiss = gr.Button("Not now", visible=False, elem_id="hs-dismiss")
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     menu.change(partial(describe, models), menu, about, queue=False, **quiet)
-    use.click(partial(ask_for, models), menu, [wanted, status, timer], **quiet)
-    return ModelMenu(box, menu, other, wanted, switch, status, timer)
+    all_models.expand(partial(table_html, models), None, table, queue=False, **quiet)
+    return ModelMenu(
+        box, menu, use, other, fetch, wanted, news, status, switch, retry, dismiss, timer
+    )

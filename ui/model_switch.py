@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -17,21 +17,27 @@ from ui.messages import tell
 from ui.model_menu import ModelMenu
 from ui.state import OwnClassifier, PictureInHand, classifier_choices
 
+if TYPE_CHECKING:
+    from classifiers.library import HeadLibrary
+
 
 def take_up(
     models: LoadedModels, model: str | None, own: Any, chosen: str, picture: str | None
 ) -> tuple[Any, Any, PictureInHand]:
     """Builds the visitor's classifiers for `model` and encodes the picture with it.
 
+    Where that model cannot be had, the default one answers instead.
+
     Inputs: model's name, None for the default; own classifiers; chosen id; picture's path.
     Outputs: own classifiers; menu of classifiers; what is in hand.
     """
-    in_hand = PictureInHand(picture, model=model)
     try:
         library = models.library(model)
     except HeadsmithError as error:
         tell(error)
-        return gr.skip(), gr.skip(), in_hand
+        if model is not None:
+            return take_up(models, None, own, chosen, picture)
+        return gr.skip(), gr.skip(), PictureInHand(picture)
     kept, moved = [], {}
     for classifier in OwnClassifier.list_from(own):
         try:
@@ -40,24 +46,39 @@ def take_up(
             continue  # words that no head can be made of were not written by this page
         moved[classifier.id] = head.id
         kept.append(OwnClassifier(head.id, classifier.name, head.templates, head.classes))
-    if picture is not None:  # it was read before, so it can be read again
-        in_hand.embedding = library.encoder.encode_images([open_picture(picture)])
     menu = gr.update(choices=classifier_choices(kept), value=moved.get(chosen, chosen))
+    in_hand = _seen(library, picture, model)
     return [classifier.to_browser() for classifier in kept], menu, in_hand
+
+
+def _seen(library: HeadLibrary, picture: str | None, model: str | None) -> PictureInHand:
+    if picture is None:
+        return PictureInHand(model=model)
+    try:
+        embedding = library.encoder.encode_images([open_picture(picture)])
+    except HeadsmithError:  # an upload that has been tidied away since
+        return PictureInHand(model=model)
+    return PictureInHand(picture, embedding, model)
 
 
 def switch(
     models: LoadedModels, wanted: str, own: Any, draft: Any, chosen: str, in_hand: PictureInHand
 ) -> tuple[Any, ...]:
-    """Lets the wanted model answer from now on.
+    """Lets the wanted model answer from now on.  Where it cannot, the old one goes on.
 
     Inputs: its name; own classifiers; draft; chosen id; what is in hand.
-    Outputs: own classifiers; menu of classifiers; what is in hand; draft; switch button;
-    status.
+    Outputs: own classifiers; menu of classifiers; what is in hand; draft; wanted model;
+    the banner.
     """
+    try:
+        models.library(wanted)
+    except HeadsmithError as error:
+        tell(error)
+        return *(gr.skip(),) * 5, *model_menu.poll(models, wanted, in_hand)
     kept, menu, now = take_up(models, wanted, own, chosen, in_hand.path)
-    draft = {**draft, "model": wanted} if isinstance(draft, dict) else {"model": wanted}
-    return kept, menu, now, draft, gr.update(visible=False), ""
+    draft = draft if isinstance(draft, dict) else {}
+    draft = {**draft, "model": wanted, "chosen": menu["value"]}
+    return kept, menu, now, draft, *model_menu.put_away()
 
 
 def _show_model(models: LoadedModels, in_hand: PictureInHand) -> tuple[Any, Any]:
@@ -95,20 +116,31 @@ def connect_model_menu(
 ) -> None:
     """Polling while a model is fetched, the switch, and the second opinion."""
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    ask = partial(model_menu.ask_for, models)
+    asked = [menu.wanted, *menu.banner]
+    menu.use.click(ask, [menu.menu, tab.in_hand], asked, **quiet)
+    menu.retry.click(ask, [menu.wanted, tab.in_hand], asked, **quiet)
+    fetching = menu.fetch.click(ask, [menu.compare, tab.in_hand], asked, **quiet)
+    menu.dismiss.click(model_menu.put_away, None, [menu.wanted, *menu.banner], queue=False, **quiet)
     menu.timer.tick(
-        partial(model_menu.poll, models), [menu.wanted, tab.in_hand],
-        [menu.status, menu.switch, menu.timer], queue=False, **quiet,
+        partial(model_menu.poll, models), [menu.wanted, tab.in_hand], menu.banner,
+        queue=False, **quiet,
     )  # fmt: skip
     switched = menu.switch.click(
         partial(switch, models),
         [menu.wanted, own, draft, tab.chosen, tab.in_hand],
-        [own, tab.chosen, tab.in_hand, draft, menu.switch, menu.status],
+        [own, tab.chosen, tab.in_hand, draft, menu.wanted, *menu.banner],
         show_progress_on=tab.answer, concurrency_id="build", api_visibility="private",
     )  # fmt: skip
     answer_again(models, switched, menu, tab, export)
+    again = partial(model_menu.compare, models)
+    compared = [menu.compare, tab.in_hand, tab.chosen, own, tab.independent]
+    second: dict[str, Any] = {"concurrency_id": "model", "trigger_mode": "always_last", **quiet}
     gr.on(
-        [menu.compare.change, tab.in_hand.change, tab.chosen.change],
-        partial(model_menu.compare, models),
-        [menu.compare, tab.in_hand, tab.chosen, own], second_answer,
-        trigger_mode="always_last", concurrency_id="model", **quiet,
+        [
+            menu.compare.change, menu.news.change,
+            tab.in_hand.change, tab.chosen.change, tab.independent.change,
+        ],
+        again, compared, [second_answer, menu.fetch], **second,
     )  # fmt: skip
+    fetching.then(again, compared, [second_answer, menu.fetch], **second)
