@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -152,6 +153,11 @@ def format_class_names(classes: tuple[str, ...]) -> str:
     return "\n".join(_quoted(name) if "," in name or name[0] == '"' else name for name in classes)
 
 
+def join_class_names(names: Iterable[str]) -> str:
+    """The text that `parse_class_names` reads as these names, whatever is in them."""
+    return "\n".join(_quoted(clean_text(name)) for name in names)
+
+
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
@@ -193,4 +199,4 @@ def _first_column(text: str) -> str:
         raise ClassNamesError(f"The CSV cannot be read ({error}); save it again.") from None
     if names and clean_text(names[0]).casefold() in _COLUMN_NAMES:
         names = names[1:]
-    return "\n".join(_quoted(clean_text(name)) for name in names)
+    return join_class_names(names)

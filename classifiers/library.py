@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 from classifiers.encoder import Encoder, Progress
 from classifiers.errors import HeadError
@@ -32,7 +33,8 @@ class HeadLibrary:
         self._store = store
         self._recent: OrderedDict[str, Head] = OrderedDict()
         self._recent_lock = threading.Lock()
-        self._building: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        # Locks live as long as somebody builds or waits: ids never end.
+        self._building: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
         self.export_lock = threading.Lock()  # an encoder's file is large: one writes, all wait
 
     def find(self, classifier: str) -> Head:
@@ -70,7 +72,9 @@ class HeadLibrary:
             ClassNamesError, TemplateError: as `build_zero_shot_head`.
         """
         head_id = zero_shot_head_id(self.encoder, classes, templates)
-        with self._building[head_id]:
+        with self._recent_lock:
+            building = self._building.setdefault(head_id, threading.Lock())
+        with building:
             head = self._remembered(head_id)
             if head is None:
                 head = build_zero_shot_head(

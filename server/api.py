@@ -8,8 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
+from fastapi import (
+    APIRouter,
+    Depends,
+    File,
+    Form,
+    HTTPException,
+    Query,
+    Request,
+    Response,
+    UploadFile,
+)
 from fastapi.responses import FileResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from classifiers.errors import ExportError, HeadError, ImageError
@@ -23,21 +34,29 @@ from classifiers.export import (
 )
 from classifiers.heads import Head
 from classifiers.images import open_picture
-from classifiers.label_lists import label_list_ids, load_label_list, parse_class_names
+from classifiers.label_lists import (
+    check_class_names,
+    join_class_names,
+    label_list_ids,
+    load_label_list,
+    parse_class_names,
+)
 from classifiers.library import HeadLibrary
 from classifiers.loading import LoadedModels
 from classifiers.prompts import clean_text, parse_templates
+from server.body_limit import MAX_PICTURE_BYTES, TOO_LARGE
 from server.limits import LimitKeeper
 from server.work import run_while_wanted
 
 PREFIX = "/api/v1"
-MAX_PICTURE_BYTES = 50_000_000
 DEFAULT_TEMPLATE = "This is a photo of a {}"
 
-# A head's id tells its content, so a copy of it is good for ever; a label set's id does not.
+# An id tells the content, so a copy is good for ever.  A label set's name and some words do
+# not: whose head they get depends on the model that this server answers with.
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "public, max-age=3600, must-revalidate"
 
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _MEDIA_TYPES = {"zip": "application/zip", "xml": "application/xml", "txt": "text/plain",
                 "json": "application/json"}  # fmt: skip
 
@@ -80,7 +99,7 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
     """The routes.  Encoder files, which are large, are kept in `exports_dir`."""
     api = APIRouter(prefix=PREFIX, dependencies=[Depends(keeper.count_request)])
 
-    @api.get("/healthz", tags=["server"])
+    # Not counted: a load balancer asks often.
     def healthz() -> dict[str, Any]:
         """Whether the model is there to answer."""
         return {"status": "ok", "model": models.default, "ready": models.is_loaded()}
@@ -112,6 +131,7 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
     ) -> Response:
         _check_format(format, HEAD_FORMATS)
         names = parse_class_names(classes).classes
+        check_class_names(names)
         templates = parse_templates(template)
         shown = clean_text(name)
 
@@ -122,7 +142,7 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
             return library.create(shown or "Classifier", templates, names, progress)
 
         head = await run_while_wanted(request, build)
-        return await _head_response(request, renamed(head, shown or head.name), format, FOR_EVER)
+        return await _head_response(request, renamed(head, shown or head.name), format, ASK_AGAIN)
 
     @api.get("/heads", tags=["heads"])
     async def make_head_by_query(
@@ -138,8 +158,8 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
     @api.post("/heads", tags=["heads"])
     async def make_head(request: Request, wanted: NewHead) -> Response:
         """Makes a classifier from words and returns its head as a file."""
-        lines = "\n".join('"' + line.replace('"', '""') + '"' for line in wanted.classes)
-        return await new_head(request, wanted.name, wanted.template, lines, wanted.format)
+        names = join_class_names(wanted.classes)
+        return await new_head(request, wanted.name, wanted.template, names, wanted.format)
 
     @api.post("/classify", tags=["classifiers"])
     async def classify(
@@ -150,7 +170,7 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
         """The five likeliest classes of a picture."""
         data = await picture.read(MAX_PICTURE_BYTES + 1)
         if len(data) > MAX_PICTURE_BYTES:
-            raise ImageError("The picture is larger than 50 MB; save it smaller and try again.")
+            raise HTTPException(413, TOO_LARGE)
 
         def work(_: Any) -> Answer:
             library = models.library()
@@ -180,7 +200,28 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
         name = f"encoder_{resource_name(models.library().encoder.model_name)}.{format}"
         return FileResponse(path, filename=name, headers=headers)
 
-    return api
+    whole = APIRouter()
+    whole.add_api_route(f"{PREFIX}/healthz", healthz, tags=["server"])
+    whole.include_router(api)
+    _close(whole, [route for route in (*whole.routes, *api.routes) if isinstance(route, APIRoute)])
+    return whole
+
+
+def _close(whole: APIRouter, routes: list[APIRoute]) -> None:
+    """Answers what none of `routes` does; else the page, which is mounted below, would."""
+
+    def elsewhere(request: Request) -> None:
+        matching = [route for route in routes if route.path_regex.match(request.url.path)]
+        methods = ", ".join(sorted({method for r in matching for method in r.methods or ()}))
+        if methods:
+            raise HTTPException(
+                405, f"Use {methods} at this address; /docs shows how.", {"Allow": methods}
+            )
+        raise HTTPException(404, "There is nothing at this address; /docs lists what there is.")
+
+    whole.add_api_route(
+        PREFIX + "/{path:path}", elsewhere, methods=_METHODS, include_in_schema=False
+    )
 
 
 def _check_format(suffix: str, formats: dict[str, str]) -> None:
@@ -189,15 +230,16 @@ def _check_format(suffix: str, formats: dict[str, str]) -> None:
 
 
 def _is_known(request: Request, etag: str) -> bool:
-    known = request.headers.get("If-None-Match", "")
-    return etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]
+    known = [tag.strip() for tag in request.headers.get("If-None-Match", "").split(",")]
+    return "*" in known or etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in known]
 
 
 async def _head_response(request: Request, head: Head, suffix: str, kept: str) -> Response:
     """The file of `head`, or 304 where the client has it."""
     name = hashlib.sha256(head.name.encode()).hexdigest()[:8]  # the name is in the file too
     headers = {
-        "ETag": f'"{head.id}-{name}-{suffix}"',
+        # Weak: the same head is not always the same bytes (a zip holds the time).
+        "ETag": f'W/"{head.id}-{name}-{suffix}"',
         "Cache-Control": kept,
         "X-Classifier-Id": head.id,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,13 @@ import gradio as gr
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 
 from classifiers.errors import HeadsmithError
 from classifiers.loading import LoadedModels
-from server.api import STATUS_OF_ERRORS, build_api
+from server.api import PREFIX, STATUS_OF_ERRORS, build_api
+from server.body_limit import BodyLimit
 from server.limits import LimitKeeper, Limits
-
-_log = logging.getLogger(__name__)
 
 
 def build_server(
@@ -27,12 +26,17 @@ def build_server(
     Args:
         gradio: passed on to `gr.mount_gradio_app`: look, upload limits.
     """
-    app = FastAPI(
+    # FastAPI's own /docs loads its scripts from another host; this serves them itself.
+    app: FastAPI = FastAPIOffline(
         title="Headsmith",
         description="Classifier heads for the phone: made from words, served as files.",
         redoc_url=None,
+        static_url="/docs-assets",
+        swagger_ui_parameters={"validatorUrl": None},  # which would be another host, too
     )
+    app.add_middleware(BodyLimit, prefix=PREFIX)
     app.add_exception_handler(HeadsmithError, _tell)
+    app.add_exception_handler(Exception, _tell_defect)
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     app.include_router(build_api(models, LimitKeeper(limits), exports_dir))
     return gr.mount_gradio_app(app, page, path="/", **gradio)
@@ -43,9 +47,17 @@ async def _tell(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status)
 
 
+async def _tell_defect(_: Request, error: Exception) -> JSONResponse:
+    """Of a defect of ours the client hears nothing but that; the server logs the traceback."""
+    return JSONResponse(
+        {"detail": "The server made a mistake; try again, and tell its keeper if it stays."}, 500
+    )
+
+
 async def _tell_invalid(_: Request, error: Exception) -> JSONResponse:
     """FastAPI's list of errors as one sentence."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
-    return JSONResponse({"detail": f"{where or 'The request'}: {first['msg']}."}, 422)
+    sentence = f"{where or 'The request'}: {first['msg']}; /docs shows what is expected."
+    return JSONResponse({"detail": sentence}, 422)

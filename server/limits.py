@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import time
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 @dataclass(frozen=True)
 class Limits:
-    """Per client, an IP address.  0 means no limit."""
+    """Per client: an IPv4 address or an IPv6 network.  0 means no limit."""
 
     requests_a_minute: int = 120
     new_heads_a_day: int = 500
@@ -59,7 +60,7 @@ class LimitKeeper:
 
     def _count(self, item: object, what: str, request: Request, sentence: str) -> None:
         # Behind a proxy that uvicorn was told to trust, this is the client it names.
-        client = request.client.host if request.client else "unknown"
+        client = network_of(request.client.host) if request.client else "unknown"
         if self._limiter.hit(item, what, client):  # type: ignore[arg-type]
             return
         window = self._limiter.get_window_stats(item, what, client)  # type: ignore[arg-type]
@@ -69,3 +70,15 @@ class LimitKeeper:
             f"{sentence}; try again in {seconds:,} seconds.",
             headers={"Retry-After": str(seconds)},
         )
+
+
+def network_of(address: str) -> str:
+    """What one client counts as: an IPv6 host has a whole /64 of addresses to ask from."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:  # a test's client, or a socket without addresses
+        return address
+    if parsed.version == 4:
+        return address
+    mapped = parsed.ipv4_mapped
+    return str(mapped) if mapped else str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import anyio
+import anyio.lowlevel
 from fastapi import Request
 
 from classifiers.errors import Cancelled
@@ -15,13 +16,24 @@ T = TypeVar("T")
 SECONDS_BETWEEN_LOOKS = 0.25
 _AT_ONCE = 4  # requests that compute at the same time; more wait in line
 
-_places = threading.BoundedSemaphore(_AT_ONCE)
+# A line of its own: the threads that all else shares (files, the page) stay free.  One a
+# loop, since a limiter belongs to the loop it was made in.
+_places: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("places")
+
+
+def _line() -> anyio.CapacityLimiter:
+    limiter = _places.get(None)
+    if limiter is None:
+        limiter = anyio.CapacityLimiter(_AT_ONCE)
+        _places.set(limiter)
+    return limiter
 
 
 async def run_while_wanted(request: Request, work: Callable[[Callable[[int, int], None]], T]) -> T:
     """The result of `work(progress)`, computed in a thread.
 
-    When the client disconnects, the next call of `progress` raises and the work ends.
+    When the client disconnects, the next call of `progress` raises and the work ends; work
+    still in line is not begun.
     """
     left = threading.Event()
 
@@ -29,10 +41,9 @@ async def run_while_wanted(request: Request, work: Callable[[Callable[[int, int]
         if left.is_set():
             raise Cancelled("The client has left.")
 
-    def in_line() -> T:
-        with _places:
-            progress(0, 0)
-            return work(progress)
+    def when_its_turn_comes() -> T:
+        progress(0, 0)
+        return work(progress)
 
     # An error of the work is raised behind the group, which would wrap it in another.
     result: list[T] = []
@@ -46,7 +57,7 @@ async def run_while_wanted(request: Request, work: Callable[[Callable[[int, int]
 
         tasks.start_soon(watch)
         try:
-            result.append(await anyio.to_thread.run_sync(in_line))
+            result.append(await anyio.to_thread.run_sync(when_its_turn_comes, limiter=_line()))
         except Exception as raised:
             error.append(raised)
         tasks.cancel_scope.cancel()
