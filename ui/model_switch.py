@@ -42,7 +42,7 @@ def take_up(
     for classifier in OwnClassifier.list_from(own):
         try:
             head = library.create(classifier.name, classifier.templates, classifier.classes)
-        except HeadsmithError:
+        except (HeadsmithError, UnicodeError):
             continue  # words that no head can be made of were not written by this page
         moved[classifier.id] = head.id
         kept.append(OwnClassifier(head.id, classifier.name, head.templates, head.classes))
