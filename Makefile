@@ -2,13 +2,14 @@
 # make test     all tests, with what they need installed first
 # make check    formatting, lints, types
 # make setup    only the virtual environment
+# make verify-models   real weights against known values; fetches them (ARGS="NAME ..." for some)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test check setup format evaluate
+.PHONY: run test check setup format evaluate verify-models
 
 run: $(VENV)/.runs
 	$(BIN)/python app.py $(ARGS)
@@ -31,6 +32,9 @@ format: $(VENV)/.tests
 
 evaluate: $(VENV)/.tests
 	$(BIN)/python -m training.evaluate $(ARGS)
+
+verify-models: $(VENV)/.runs
+	$(BIN)/python tests/verify_models.py $(ARGS)
 
 # The stamps make a second run start at once: pip is asked only when requirements change.
 $(VENV)/.runs: requirements.txt

@@ -33,7 +33,7 @@ class ModelMenu:
     compare: gr.Dropdown
     fetch: gr.Button  # for a model to compare with that is not here
     wanted: gr.State  # name of the model that is being fetched for this visitor
-    news: gr.State  # changes when that model becomes ready or fails
+    news: gr.Textbox  # changes when that model becomes ready or fails
     status: gr.HTML
     switch: gr.Button
     retry: gr.Button
@@ -286,7 +286,9 @@ def _shown(html: str) -> Any:
 
 def build_model_menu(models: LoadedModels) -> ModelMenu:
     """The closed line that says who answers; open: menu, facts, fetching, comparison."""
-    wanted, news = gr.State(""), gr.State("")
+    wanted = gr.State("")
+    # No gr.State, whose changes go unnoticed where an event skips the queue.
+    news = gr.Textbox("", visible="hidden", label="News of the model", interactive=False)
     timer = gr.Timer(POLL_SECONDS, active=False)
     with gr.Accordion(title(models, None), open=False, elem_id="hs-model") as box:
         with gr.Row():
