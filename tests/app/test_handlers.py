@@ -157,11 +157,13 @@ def test_a_camera_frame_is_answered_and_becomes_the_picture(
     models: LoadedModels, encoded: list[int]
 ) -> None:
     frame = np.zeros((48, 64, 3), np.uint8)
-    in_hand, html = classify_tab.watch(models, frame, "ages")
+    in_hand, html = classify_tab.watch(models, frame, PictureInHand(), "ages")
     assert html.count("hs-guess") == 5 and encoded == [1]
     assert classify_tab.answer(models, in_hand, "cocktails").count("hs-guess") == 5
     assert encoded == [1]
-    assert all(is_skip(value) for value in classify_tab.watch(models, None, "ages"))
+    assert all(
+        is_skip(value) for value in classify_tab.watch(models, None, PictureInHand(), "ages")
+    )
 
 
 def test_an_unknown_classifier_is_a_sentence_where_the_answer_was(
@@ -390,7 +392,7 @@ def test_odd_lists_of_own_classifiers_are_put_aside(models: LoadedModels, own: A
     *_, menu, picture = page.restore(models, own, {"chosen": "a"})
     assert menu["value"] in dict(map(reversed, menu["choices"]))
     assert picture is None
-    owned, menu, in_hand = page.refresh(models, own, "a", None)
+    owned, menu, in_hand = page.refresh(models, own, {"model": ["x"]}, "a", None)
     assert owned == [] and in_hand.embedding is None
     assert len(menu["choices"]) == len(label_list_ids())
     create_section.list_own(own)
@@ -406,6 +408,10 @@ HOSTILE_DRAFTS: list[Any] = [
     {"template": 5, "classes": ["x"], "name": {"a": 1}, "chosen": ["nouns"], "picture": {"a": 1}},
     {"picture": ["/etc/passwd"], "chosen": None},
     {"picture": 3},
+    {"model": 3},
+    {"model": "local-dir:/etc"},
+    {"model": "../../x"},
+    {"model": "no/such model\0"},
     {"picture": "\0"},
     {"picture": "x" * 100_000},
 ]
@@ -414,6 +420,8 @@ HOSTILE_DRAFTS: list[Any] = [
 @pytest.mark.parametrize("draft", HOSTILE_DRAFTS, ids=lambda draft: repr(draft)[:40])
 def test_an_odd_draft_is_put_aside(models: LoadedModels, draft: Any) -> None:
     template, classes, name, menu, picture = page.restore(models, [], draft)
+    *_, in_hand = page.refresh(models, [], draft, menu["value"], picture)
+    assert in_hand == PictureInHand()
     assert all(isinstance(text, str) for text in (template, classes, name))
     assert menu["value"] == DEFAULT_CLASSIFIER and picture is None
     if not isinstance(draft, dict) or "template" not in draft:
@@ -462,7 +470,7 @@ def test_a_reload_puts_everything_back(
     *texts, menu, picture = page.restore(models, own, draft)
     assert texts == ["a {}", "sun\nmoon", "Sky"]
     assert menu["value"] == draft["chosen"] and picture == str(mine)
-    owned, menu, in_hand = page.refresh(models, own, draft["chosen"], picture)
+    owned, menu, in_hand = page.refresh(models, own, draft, draft["chosen"], picture)
     assert [entry["id"] for entry in owned] == [entry["id"] for entry in own]
     assert menu["value"] == draft["chosen"] and encoded == [1]
     assert "cat" in classify_tab.answer(models, in_hand, menu["value"])
@@ -472,7 +480,7 @@ def test_another_model_builds_the_own_classifiers_again(models: LoadedModels) ->
     """As after an update of the built-in model: same words, another id, still chosen."""
     own, *_ = make(models, "cat, dog", name="Pets", own=[])
     of_old_model = [{**own[0], "id": "f" * 32}]
-    owned, menu, _ = page.refresh(models, of_old_model, "f" * 32, None)
+    owned, menu, _ = page.refresh(models, of_old_model, {}, "f" * 32, None)
     assert owned[0]["id"] == own[0]["id"] == menu["value"]
 
 
@@ -482,7 +490,7 @@ def test_an_upload_that_is_damaged_since_does_not_stop_the_page(
     broken = uploads / "broken.jpg"
     broken.write_text("cut")
     own, *_ = make(models, "cat, dog", own=[])
-    owned, _, in_hand = page.refresh(models, own, "nouns", str(broken))
+    owned, _, in_hand = page.refresh(models, own, {}, "nouns", str(broken))
     assert len(owned) == 1 and in_hand.embedding is None
 
 
@@ -496,7 +504,7 @@ def test_a_model_that_cannot_be_loaded_is_a_sentence_everywhere(
     assert is_skip(own) and is_skip(menu) and "open_clip_config.json" in preview
     assert "open_clip_config.json" in export_panel.summarise(missing, "nouns", "pt")
     assert is_skip(export_panel.head_file(missing, "nouns", "pt", []))
-    owned, menu, _ = page.refresh(missing, [], "nouns", None)
+    owned, menu, _ = page.refresh(missing, [], {}, "nouns", None)
     assert is_skip(owned) and is_skip(menu)
     assert len(told) == 4 and all("nowhere" in sentence for sentence in told)
     with pytest.raises(HeadsmithError):
