@@ -86,7 +86,9 @@ def card_html(card: ModelCard, status: ModelStatus) -> str:
         where.get(status.state, "on this machine"),
     ]
     shown = escape(" · ".join(filter(None, facts)))
-    return f'<div class="hs-info"><p>{escape(card.summary)}</p><p>{shown}</p></div>'
+    good_for = _good_for(card)
+    summary = escape(good_for[:1].upper() + good_for[1:])
+    return f'<div class="hs-info"><p>{summary}</p><p>{shown}</p></div>'
 
 
 def table_html(models: LoadedModels) -> str:
@@ -271,8 +273,7 @@ def _second_opinion(
     embedding = library.encoder.encode_images([open_picture(path)])
     mine = {c.id: c for c in OwnClassifier.list_from(own)}
     if chosen in mine:  # made of words, so it can be made for any model
-        words = mine[chosen]
-        head = library.create(words.name, words.templates, words.classes)
+        head = mine[chosen].head(library)
     else:
         head = library.find(chosen)
     if independent:
@@ -310,14 +311,16 @@ def build_model_menu(models: LoadedModels) -> ModelMenu:
                 fetch = gr.Button("Fetch it", visible=False, elem_id="hs-fetch")
         with gr.Accordion("All models", open=False) as all_models:
             table = gr.HTML(table_html(models))
+    status = gr.HTML("", elem_id="hs-model-status")
     with gr.Row(elem_id="hs-banner"):
-        status = gr.HTML("", elem_id="hs-model-status")
-        switch = gr.Button("Switch", variant="primary", visible=False, elem_id="hs-switch")
-        retry = gr.Button("Try again", visible=False, elem_id="hs-retry")
-        dismiss = gr.Button("Not now", visible=False, elem_id="hs-dismiss")
+        side: dict[str, Any] = {"visible": False, "scale": 0, "min_width": 130}
+        long = {**side, "min_width": 300}  # it names the model
+        switch = gr.Button("Switch", variant="primary", elem_id="hs-switch", **long)
+        retry = gr.Button("Try again", variant="primary", elem_id="hs-retry", **side)
+        dismiss = gr.Button("Not now", elem_id="hs-dismiss", **side)
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    menu.change(partial(describe, models), menu, about, queue=False, **quiet)
+    gr.on([menu.change, news.change], partial(describe, models), menu, about, queue=False, **quiet)
     all_models.expand(partial(table_html, models), None, table, queue=False, **quiet)
     return ModelMenu(
         box, menu, use, other, fetch, wanted, news, status, switch, retry, dismiss, timer
