@@ -80,8 +80,7 @@ class HeadLibrary:
                 head = build_zero_shot_head(
                     self.encoder, classes, templates, name=name, progress=progress
                 )
-                self._keep(head)
-                self._remember(head)
+                self.keep(head)
         # The id leaves out the name, so whoever made these words first named it otherwise.
         return head if head.name == name else replace(head, name=name)
 
@@ -101,11 +100,13 @@ class HeadLibrary:
             return self.has(labels.templates, labels.classes)
         return self._remembered(classifier) is not None
 
-    def _keep(self, head: Head) -> None:
+    def keep(self, head: Head) -> None:
+        """Lets `find` give the head by its id, while the store has room for it."""
         try:
             self._store.put(head)
         except OSError as error:  # a full disk costs the next start time, not this answer
             _log.warning("A head could not be kept on disk: %s", error)
+        self._remember(head)
 
     def _remembered(self, head_id: str) -> Head | None:
         with self._recent_lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -180,7 +180,7 @@ def rename(own: Any, classifier_id: str, name: str, chosen: str) -> tuple[Any, A
         gr.Info("Choose one of your classifiers and type its new name.")
         return gr.skip(), gr.skip(), gr.skip()
     kept = [
-        OwnClassifier(c.id, new_name, c.templates, c.classes) if c.id == classifier_id else c
+        replace(c, name=new_name) if c.id == classifier_id else c
         for c in kept
     ]
     return _after_change(kept, classifier_id, chosen)

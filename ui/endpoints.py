@@ -17,6 +17,7 @@ from classifiers.label_lists import (
     parse_class_names,
 )
 from classifiers.loading import LoadedModels
+from classifiers.opening import open_head
 from classifiers.prompts import clean_text, parse_templates
 from ui.create_section import MAX_NAME_CHARACTERS, default_name
 from ui.export_panel import new_file
@@ -96,6 +97,21 @@ def list_classifiers() -> list[dict[str, Any]]:
     ]
 
 
+def import_head(models: LoadedModels, file: str | None) -> tuple[str, str]:
+    """Takes in a .safetensors head of Headsmith's; returns its id and a one-line summary.
+
+    Args:
+        file: the head, made for the model in use.  TorchScript is refused: it would run.
+    """
+    try:
+        if file is None:
+            raise gr.Error("Send a .safetensors head.", print_exception=False)
+        head = open_head(models.library(), file)
+    except HeadsmithError as error:
+        raise api_error(error) from error
+    return head.id, f"{head.name}: {len(head.classes):,} classes, model {head.model}"
+
+
 def build_endpoints(models: LoadedModels) -> None:
     """Endpoints have components of their own, unseen, so that the page can change freely."""
     with gr.Column(visible=False):
@@ -104,6 +120,7 @@ def build_endpoints(models: LoadedModels) -> None:
         label = gr.Label(num_top_classes=5)
         outputs = [gr.Textbox(label="id"), gr.Textbox(label="summary")]
         file, table = gr.File(), gr.JSON()
+        head = gr.File(type="filepath", label="file")
         trigger = gr.Button()
     trigger.click(
         partial(classify, models), [image, texts[0]], label,
@@ -116,5 +133,8 @@ def build_endpoints(models: LoadedModels) -> None:
     trigger.click(
         partial(export_classifier, models), texts[:2], file,
         api_name="export_classifier", concurrency_id="export",
+    )  # fmt: skip
+    trigger.click(
+        partial(import_head, models), head, outputs, api_name="import", concurrency_id="build",
     )  # fmt: skip
     trigger.click(list_classifiers, None, table, api_name="list_classifiers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,14 @@ def take_up(
     kept, moved = [], {}
     for classifier in OwnClassifier.list_from(own):
         try:
-            head = library.create(classifier.name, classifier.templates, classifier.classes)
-        except (HeadsmithError, UnicodeError):
+            head = classifier.head(library)
+        except (HeadsmithError, UnicodeError) as error:
+            if classifier.opened and isinstance(error, HeadsmithError):
+                tell(error)
+                kept.append(classifier)  # there again with its model, or once it is opened
             continue  # words that no head can be made of were not written by this page
         moved[classifier.id] = head.id
-        kept.append(OwnClassifier(head.id, classifier.name, head.templates, head.classes))
+        kept.append(replace(classifier, id=head.id))
     menu = gr.update(choices=classifier_choices(kept), value=moved.get(chosen, chosen))
     in_hand = _seen(library, picture, model)
     return [classifier.to_browser() for classifier in kept], menu, in_hand

@@ -19,6 +19,7 @@ from ui.classify_tab import (
 from ui.create_section import CreateSection, build_create_section
 from ui.endpoints import build_endpoints
 from ui.export_panel import build_export_panel
+from ui.import_head import build_import_button
 from ui.model_menu import ModelMenu, build_model_menu, watch_background
 from ui.model_switch import answer_again, connect_model_menu, take_up
 from ui.picture import restorable
@@ -65,6 +66,7 @@ def build_page(models: LoadedModels) -> gr.Blocks:
             all_sets = build_all_sets_box()
         with gr.Column(elem_id="hs-new"):
             section = build_create_section(models, own, chosen, in_hand)
+            build_import_button(models, own, chosen, in_hand)
         build_endpoints(models)
 
         tab = ClassifyTab(picture, camera, in_hand, chosen, info, independent, answer_box, all_sets)

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import threading
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classifiers.errors import HeadError
+from classifiers.heads import Head
 from classifiers.label_lists import label_list_ids, load_label_list
+
+if TYPE_CHECKING:  # it imports torch
+    from classifiers.library import HeadLibrary
 
 DEFAULT_CLASSIFIER = "nouns"
 DEFAULT_TEMPLATE = "This is a photo of a {}"
@@ -31,12 +36,32 @@ class PictureInHand:
 
 @dataclass(frozen=True)
 class OwnClassifier:
-    """A classifier that a visitor made: enough to build it again, for any model."""
+    """A classifier that a visitor made: enough to build it again, for any model.
+
+    One that was opened from a file cannot be built from words; it is there while the server
+    keeps it, and for the model it was made for.
+    """
 
     id: str
     name: str
     templates: tuple[str, ...]
     classes: tuple[str, ...]
+    opened: bool = False  # from a file
+
+    def head(self, library: HeadLibrary) -> Head:
+        """The classifier for the library's model.
+
+        Raises:
+            HeadsmithError: opened from a file that is gone or of another model; odd words.
+        """
+        if not self.opened:
+            return library.create(self.name, self.templates, self.classes)
+        if not library.is_ready(self.id):
+            raise HeadError(
+                f"“{self.name}” was opened from a file and is not kept here any more; "
+                "open the file again."
+            )
+        return library.find(self.id)
 
     @staticmethod
     def list_from(browser_state: Any) -> list[OwnClassifier]:
@@ -51,9 +76,10 @@ class OwnClassifier:
                         name=str(entry["name"]),
                         templates=tuple(str(t) for t in entry["templates"]),
                         classes=tuple(str(c) for c in entry["classes"]),
+                        opened=entry.get("opened") is True,
                     )
                 )
-            except (TypeError, KeyError):
+            except (TypeError, KeyError, AttributeError):
                 continue
         return owned
 
@@ -63,7 +89,10 @@ class OwnClassifier:
 
 def classifier_choices(own: list[OwnClassifier]) -> list[tuple[str, str]]:
     """`(shown name, id)` of the visitor's classifiers, newest first, then the label sets."""
-    mine = [(f"{c.name} (mine, {len(c.classes):,})", c.id) for c in reversed(own)]
+    mine = [
+        (f"{c.name} ({'opened' if c.opened else 'mine'}, {len(c.classes):,})", c.id)
+        for c in reversed(own)
+    ]
     shipped = [load_label_list(list_id) for list_id in label_list_ids()]
     return mine + [(f"{labels.name} ({len(labels.classes):,})", labels.id) for labels in shipped]
 

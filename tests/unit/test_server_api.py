@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 from PIL import Image
 
-from classifiers import Encoder, Head, build_zero_shot_head, export_head, open_picture
+from classifiers import Encoder, Head, export_head, open_picture
 from classifiers.export import HEAD_FORMATS
 from classifiers.label_lists import label_list_ids
 from classifiers.library import HeadLibrary

@@ -1,0 +1,129 @@
+"""A head that somebody uploads → a head of the model in use.  Never runs what a file holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from classifiers.errors import HeadError, HeadsmithError
+from classifiers.heads import Head
+from classifiers.label_lists import check_class_names
+from classifiers.prompts import check_templates, clean_text
+
+if TYPE_CHECKING:
+    from classifiers.library import HeadLibrary
+
+MAX_NAME_CHARACTERS = 80
+MAX_HEAD_FILE_BYTES = 50_000_000  # 10,000 classes × 1,024 numbers are 41 MB
+ROW_LENGTH_TOLERANCE = 1e-3  # float16 files of unit rows are within it
+SAME_WEIGHTS_TOLERANCE = 1e-4  # largest difference of an entry that rounding makes
+
+_LENGTH_BYTES = 8
+_PICKLE, _ZIP = b"\x80", b"PK"
+_SUFFIXES_OF_PROGRAMS = (".pt", ".ptl", ".pth", ".pkl", ".bin", ".zip")
+
+
+def open_head(library: HeadLibrary, path: str | Path) -> Head:
+    """The head in the file at `path`, kept in `library` under an id of its content.
+
+    A zero-shot head whose weights are what its words give is the one those words make.
+    Any other gets an id that tells its weights, so that nobody who types the same words is
+    given weights of a stranger.
+
+    Raises:
+        HeadError: no `.safetensors` head, of another model, or with wrong numbers.
+    """
+    path = Path(path)
+    _refuse_other_files(path)
+    head = _checked(Head.load(path), library)
+    genuine = _of_its_words(head, library)
+    if genuine is not None:
+        return genuine
+    head = replace(head, examples=_digest(head))
+    library.keep(head)
+    return head
+
+
+def _refuse_other_files(path: Path) -> None:
+    with open(path, "rb") as file:
+        first = file.read(_LENGTH_BYTES + 1)
+    # safetensors begins with a length, whose bytes may be any, and then JSON.
+    is_safetensors = first[_LENGTH_BYTES:] == b"{"
+    if not is_safetensors and (
+        first.startswith((_PICKLE, _ZIP)) or path.suffix.lower() in _SUFFIXES_OF_PROGRAMS
+    ):
+        raise HeadError(
+            f"“{path.name[:60]}” is a TorchScript, pickle or zip file, and loading one runs the "
+            "code in it; open the .safetensors file of the classifier instead."
+        )
+    if path.stat().st_size > MAX_HEAD_FILE_BYTES:
+        raise HeadError(
+            f"“{path.name[:60]}” is larger than {MAX_HEAD_FILE_BYTES // 1_000_000} MB; "
+            "no head of ours is."
+        )
+
+
+def _checked(head: Head, library: HeadLibrary) -> Head:
+    """`head` with clean names and the encoder's own preprocessing, if it is of that model."""
+    encoder = library.encoder
+    if (head.model, head.fingerprint) != (encoder.model_name, encoder.fingerprint):
+        other = head.model if head.model != encoder.model_name else "other weights of it"
+        raise HeadError(
+            f"The head is for the model {clean_text(other)[:80]}, and {encoder.model_name} is in "
+            "use; switch to its model, then open it again."
+        )
+    if head.embed_dim != encoder.embed_dim:
+        raise HeadError(
+            f"The head has {head.embed_dim:,} numbers a class; "
+            f"{encoder.model_name} needs {encoder.embed_dim:,}."
+        )
+    lengths = np.linalg.norm(head.weights, axis=1)
+    if np.abs(lengths - 1).max() > ROW_LENGTH_TOLERANCE:
+        raise HeadError("The rows of the head's weights must have length 1; normalise them.")
+    if not all(isinstance(text, str) for text in head.templates):
+        raise HeadError("The head's templates must be texts.")
+    classes = tuple(clean_text(name) for name in head.classes)
+    check_class_names(classes)
+    if not all(classes) or len({name.casefold() for name in classes}) < len(classes):
+        raise HeadError("The head's classes must have names, each its own.")
+    return replace(
+        head,
+        name=clean_text(head.name)[:MAX_NAME_CHARACTERS] or "Opened classifier",
+        classes=classes,
+        templates=check_templates(head.templates) if head.templates else (),
+        image_size=encoder.image_size,
+        mean=encoder.mean,
+        std=encoder.std,
+    )
+
+
+def _of_its_words(head: Head, library: HeadLibrary) -> Head | None:
+    """The head that the words of `head` make, if it computes the same."""
+    if head.kind != "zero-shot" or head.bias is not None:
+        return None
+    try:
+        genuine = library.create(head.name, head.templates, head.classes)
+    except HeadsmithError:
+        return None
+    same = _settings(head) == _settings(genuine) and np.allclose(
+        head.weights, genuine.weights, rtol=0, atol=SAME_WEIGHTS_TOLERANCE
+    )
+    return genuine if same else None
+
+
+def _settings(head: Head) -> tuple[object, ...]:
+    """What beside the weights decides the answers."""
+    return head.activation, head.logit_scale, head.logit_bias, head.abstain_below
+
+
+def _digest(head: Head) -> str:
+    digest = hashlib.sha256(json.dumps(_settings(head)).encode())
+    for array in (head.weights, head.bias):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
+    return f"opened {digest.hexdigest()}"

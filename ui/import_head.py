@@ -1,0 +1,51 @@
+"""“Open a head”: a head file that was made elsewhere joins the visitor's classifiers."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from classifiers.errors import HeadsmithError
+from classifiers.loading import LoadedModels
+from classifiers.opening import open_head
+from ui.create_section import SHOW_ANSWER_JS
+from ui.messages import tell
+from ui.state import MAX_OWN_CLASSIFIERS, OwnClassifier, PictureInHand, classifier_choices
+
+
+def open_file(
+    models: LoadedModels, path: str | None, own: Any, in_hand: PictureInHand | None = None
+) -> tuple[Any, Any]:
+    """Takes in the head and chooses it.
+
+    Inputs: the uploaded file; own classifiers; what is in hand.
+    Outputs: own classifiers; the menu.
+    """
+    if path is None:
+        return gr.skip(), gr.skip()
+    try:
+        head = open_head(models.library(in_hand.model if in_hand else None), path)
+    except HeadsmithError as error:
+        tell(error)
+        return gr.skip(), gr.skip()
+    of_words = not head.examples  # which can be built again
+    opened = OwnClassifier(head.id, head.name, head.templates, head.classes, opened=not of_words)
+    kept = [c for c in OwnClassifier.list_from(own) if c.id != head.id]
+    kept = [*kept, opened][-MAX_OWN_CLASSIFIERS:]
+    return (
+        [classifier.to_browser() for classifier in kept],
+        gr.update(choices=classifier_choices(kept), value=head.id),
+    )
+
+
+def build_import_button(
+    models: LoadedModels, own: gr.BrowserState, chosen: gr.Dropdown, in_hand: gr.State
+) -> None:
+    # Takes every file, so that the server can say what is wrong with one that is no head.
+    button = gr.UploadButton("Open a head (.safetensors)", type="filepath", elem_id="hs-open-head")
+    button.upload(
+        partial(open_file, models), [button, own, in_hand], [own, chosen],
+        concurrency_id="build", api_visibility="private",
+    ).success(None, None, None, js=SHOW_ANSWER_JS)  # fmt: skip
