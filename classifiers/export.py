@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.util
 import json
 import tempfile
 import zipfile
@@ -19,6 +20,7 @@ from xml.sax.saxutils import escape
 from classifiers.errors import ExportError
 from classifiers.heads import FORMAT_VERSION, Head
 from classifiers.loading_notes import loading_notes
+from classifiers.precision import BYTES_PER_WEIGHT, check_precision
 
 if TYPE_CHECKING:
     from classifiers.encoder import Encoder
@@ -27,40 +29,91 @@ HEAD_FORMATS = {
     "pt": "TorchScript (.pt)",
     "ptl": "TorchScript lite (.ptl)",
     "zip": "Everything (.zip)",
+    "onnx": "ONNX (.onnx)",
+    "pte": "ExecuTorch (.pte)",
     "safetensors": "Head (.safetensors)",
     "xml": "Android labels (.xml)",
     "txt": "Labels (.txt)",
     "json": "Manifest (.json)",
 }
-ENCODER_FORMATS = {"pt": "TorchScript (.pt)", "ptl": "TorchScript lite (.ptl)"}
+ENCODER_FORMATS = {
+    "pt": "TorchScript (.pt)",
+    "ptl": "TorchScript lite (.ptl)",
+    "onnx": "ONNX (.onnx)",
+    "pte": "ExecuTorch (.pte)",
+}
+_JAVA_WORDS = (
+    "abstract assert boolean break byte case catch char class const continue default do double "
+    "else enum extends false final finally float for goto if implements import instanceof int "
+    "interface long native new null package private protected public return short static strictfp "
+    "super switch synchronized this throw throws transient true try void volatile while"
+)
+FRAME_FORMATS = ("pt", "ptl")  # encoders in these may take camera frames
+ROUNDED_FORMATS = ("pt", "ptl", "onnx", "pte", "zip")  # may hold weights of fewer bits
+OPTIONAL_LIBRARIES = {"onnx": "onnx", "pte": "executorch"}
 
 
-def export_head(head: Head, path: str | Path) -> Path:
+def export_head(head: Head, path: str | Path, *, precision: str = "float32") -> Path:
     """Writes the head to `path`, in the format its suffix names (see `HEAD_FORMATS`).
 
+    Args:
+        precision: one of `precision.PRECISIONS`; fewer bits change the answers a little
+            (see `precision.measure_change`).
+
     Raises:
-        ExportError: a suffix we do not write.
+        ExportError: a suffix we do not write, or a library for it that is not installed.
     """
     path = Path(path)
     suffix = path.suffix.lstrip(".")
+    if suffix not in HEAD_FORMATS:
+        raise ExportError(f"Heads are not written as “{suffix}”; choose {', '.join(HEAD_FORMATS)}.")
+    _check_precision(suffix, precision)
+    _check_library(suffix)
+    # torch is imported late: the page lists the formats before it is there.
     if suffix in ("pt", "ptl"):
-        # torch is imported late: the page lists the formats before it is there.
         from classifiers.torchscript import save_torchscript_head
 
-        save_torchscript_head(head, path, _extras(head))
+        save_torchscript_head(head, path, _extras(head, precision), precision)
+    elif suffix == "onnx":
+        from classifiers.onnx_files import save_onnx_head
+
+        save_onnx_head(head, path, _extras(head, precision), precision)
+    elif suffix == "pte":
+        from classifiers.executorch_files import save_executorch_head
+
+        save_executorch_head(head, path, precision)
     elif suffix == "safetensors":
         head.save(path)
-    elif suffix == "xml":
-        path.write_text(labels_xml(head), encoding="utf-8")
-    elif suffix == "txt":
-        path.write_text(labels_txt(head), encoding="utf-8")
-    elif suffix == "json":
-        path.write_text(_dump(manifest(head)), encoding="utf-8")
     elif suffix == "zip":
-        _save_zip(head, path)
+        _save_zip(head, path, precision)
     else:
-        raise ExportError(f"Heads are not written as “{suffix}”; choose {', '.join(HEAD_FORMATS)}.")
+        texts = {"xml": labels_xml, "txt": labels_txt, "json": lambda h: _dump(manifest(h))}
+        path.write_text(texts[suffix](head), encoding="utf-8")
     return path
+
+
+def missing_library(suffix: str) -> str:
+    """The optional library that the format needs and this machine lacks, else empty."""
+    library = OPTIONAL_LIBRARIES.get(suffix, "")
+    return library if library and importlib.util.find_spec(library) is None else ""
+
+
+def _check_library(suffix: str) -> None:
+    library = missing_library(suffix)
+    if library:
+        raise ExportError(
+            f"Files for {HEAD_FORMATS[suffix]} need the library {library}, which is not installed "
+            "here; run “pip install -r requirements-export.txt” or choose another format."
+        )
+
+
+def _check_precision(suffix: str, precision: str) -> None:
+    check_precision(precision)
+    if precision != "float32" and suffix not in ROUNDED_FORMATS:
+        raise ExportError(
+            f"A .{suffix} file holds no weights of “{precision}”; "
+            f"choose {', '.join(ROUNDED_FORMATS)}, or float32."
+        )
 
 
 def renamed(head: Head, name: str) -> Head:
@@ -71,32 +124,61 @@ def renamed(head: Head, name: str) -> Head:
     return dataclasses.replace(head, name=name)
 
 
-def estimate_head_bytes(head: Head, suffix: str) -> int:
+def estimate_head_bytes(head: Head, suffix: str, precision: str = "float32") -> int:
     """About how large `export_head` would make the file; for a person, before exporting."""
-    weights, labels = head.weights.nbytes, len(labels_txt(head).encode())
+    labels = len(labels_txt(head).encode())
     if suffix in ("txt", "xml"):
         return labels if suffix == "txt" else len(labels_xml(head).encode())
     if suffix == "json":
         return len(_dump(manifest(head)).encode())
-    # Float32 weights hardly compress, so the zip is its three files of weights.
-    return weights + labels if suffix != "zip" else 3 * (weights + labels)
+    weights = head.weights.size * BYTES_PER_WEIGHT[precision]
+    if suffix == "zip":
+        # Weights hardly compress, so the zip is its files of weights.
+        rounded = len(_zipped_formats()) - 1
+        return rounded * (weights + labels) + head.weights.nbytes + labels
+    return weights if suffix == "pte" else weights + labels
 
 
-def export_encoder(encoder: Encoder, path: str | Path) -> Path:
-    """Writes the image encoder as `.pt` or `.ptl`, its preprocessing in the manifest.
+def export_encoder(
+    encoder: Encoder, path: str | Path, *, frames: bool = False, precision: str = "float32"
+) -> Path:
+    """Writes the image encoder in the format its suffix names (see `ENCODER_FORMATS`).
+
+    Args:
+        frames: make it take camera frames, uint8 `(n, height, width, 3)` of any size, which
+            it resizes and crops itself; for `FRAME_FORMATS`.
+        precision: as `export_head` has it.
 
     Raises:
-        ExportError: another suffix, or a tower that TorchScript cannot record.
+        ExportError: another suffix, a tower that cannot be recorded or computes with what
+            the runtime lacks, or a library that is not installed.
     """
-    from classifiers.torchscript import save_torchscript_encoder
-
     path = Path(path)
     suffix = path.suffix.lstrip(".")
     if suffix not in ENCODER_FORMATS:
         raise ExportError(
             f"Encoders are not written as “{suffix}”; choose {', '.join(ENCODER_FORMATS)}."
         )
-    save_torchscript_encoder(encoder, path, {"manifest.json": _dump(encoder_manifest(encoder))})
+    if frames and suffix not in FRAME_FORMATS:
+        raise ExportError(
+            f"Encoders for camera frames are not written as “{suffix}”; "
+            f"choose {', '.join(FRAME_FORMATS)}."
+        )
+    _check_precision(suffix, precision)
+    _check_library(suffix)
+    extras = {"manifest.json": _dump(encoder_manifest(encoder, frames, precision))}
+    if suffix == "onnx":
+        from classifiers.onnx_files import save_onnx_encoder
+
+        save_onnx_encoder(encoder, path, extras, precision)
+    elif suffix == "pte":
+        from classifiers.executorch_files import save_executorch_encoder
+
+        save_executorch_encoder(encoder, path, precision)
+    else:
+        from classifiers.torchscript import save_torchscript_encoder
+
+        save_torchscript_encoder(encoder, path, extras, frames=frames, precision=precision)
     return path
 
 
@@ -130,7 +212,10 @@ def resource_name(name: str) -> str:
     """A name that Android resources, file systems and URLs all take: `cat_breeds`."""
     words = "".join(c if c.isascii() and c.isalnum() else " " for c in name.lower()).split()
     joined = "_".join(words)[:60]
-    return joined if joined[:1].isalpha() else f"classifier_{joined}".rstrip("_")
+    if not joined[:1].isalpha():
+        return f"classifier_{joined}".rstrip("_")
+    # Resources become fields of the Java class R.
+    return f"{joined}_classifier" if joined in _JAVA_WORDS.split() else joined
 
 
 def manifest(head: Head) -> dict[str, Any]:
@@ -140,14 +225,19 @@ def manifest(head: Head) -> dict[str, Any]:
     return {**entries, "id": head.id, "embed_dim": head.embed_dim}
 
 
-def encoder_manifest(encoder: Encoder) -> dict[str, Any]:
+def encoder_manifest(
+    encoder: Encoder, frames: bool = False, precision: str = "float32"
+) -> dict[str, Any]:
     """How to feed the exported image encoder."""
+    pixels = "float32 (n, 3, height, width), RGB in [0, 1]; channels are normalised inside"
+    camera = "uint8 (n, any height, any width, 3), RGB, upright; resized and cropped inside"
     return {
         "format_version": FORMAT_VERSION,
         "model": encoder.model_name,
         "fingerprint": encoder.fingerprint,
         "embed_dim": encoder.embed_dim,
-        "input": "float32 (n, 3, height, width), RGB in [0, 1]; channels are normalised inside",
+        "weights": precision,
+        "input": camera if frames else pixels,
         "image_size": list(encoder.image_size),
         "resize": encoder.resize_mode,
         "interpolation": encoder.interpolation,
@@ -157,22 +247,36 @@ def encoder_manifest(encoder: Encoder) -> dict[str, Any]:
     }
 
 
-def _extras(head: Head) -> dict[str, str]:
-    return {"labels.txt": labels_txt(head), "manifest.json": _dump(manifest(head))}
+def _extras(head: Head, precision: str) -> dict[str, str]:
+    return {
+        "labels.txt": labels_txt(head),
+        "manifest.json": _dump({**manifest(head), "weights": precision}),
+    }
 
 
 def _dump(entries: dict[str, Any]) -> str:
     return json.dumps(entries, ensure_ascii=False, indent=2) + "\n"
 
 
-def _save_zip(head: Head, path: Path) -> None:
+def _zipped_formats() -> list[str]:
+    """The files of weights in a zip: those whose libraries are there."""
+    formats = ["pt", "ptl", "safetensors", *OPTIONAL_LIBRARIES]
+    return [suffix for suffix in formats if not missing_library(suffix)]
+
+
+def _save_zip(head: Head, path: Path, precision: str) -> None:
     stem = resource_name(head.name)
+    formats = _zipped_formats()
+    names = [*(f"{stem}.{suffix}" for suffix in formats), "labels.xml", "labels.txt"]
     with tempfile.TemporaryDirectory() as folder:
-        names = [f"{stem}.pt", f"{stem}.ptl", f"{stem}.safetensors", "labels.xml", "labels.txt"]
-        files = [export_head(head, Path(folder) / name) for name in names]
+        files = []
+        for name in names:
+            bits = precision if name.endswith(ROUNDED_FORMATS) else "float32"
+            files.append(export_head(head, Path(folder) / name, precision=bits))
         digests = {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+        entries = {**manifest(head), "weights": precision, "sha256": digests}
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in files:
                 archive.write(file, file.name)
-            archive.writestr("manifest.json", _dump({**manifest(head), "sha256": digests}))
-            archive.writestr("README.md", loading_notes(head, stem))
+            archive.writestr("manifest.json", _dump(entries))
+            archive.writestr("README.md", loading_notes(head, stem, formats))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from classifiers.heads import Head
 
 _NOTES = """\
@@ -14,7 +16,7 @@ A classifier head of {n_classes:,} classes for the image encoder **{model}**
 |---|---|
 | `{stem}.pt` | `Module.load` of PyTorch Mobile, LibTorch, Python |
 | `{stem}.ptl` | `LiteModuleLoader` of PyTorch Mobile |
-| `labels.xml` | `R.array.{stem}` when put into `res/values/` |
+{optional_rows}| `labels.xml` | `R.array.{stem}` when put into `res/values/` |
 | `labels.txt` | the classes, one a line, in index order (also inside the .pt and .ptl) |
 | `manifest.json` | model, templates, scale, activation, sizes, SHA-256 of each file |
 | `{stem}.safetensors` | the weights themselves, for any language |
@@ -67,16 +69,79 @@ for (int i = 0; i < indices.length; i++) {{
 }}
 ```
 
+## C++
+
+```cpp
+#include <torch/script.h>  // LibTorch 1.13 or later
+
+torch::jit::Module encoder = torch::jit::load("encoder.pt");
+torch::jit::Module head = torch::jit::load("{stem}.pt");
+torch::NoGradGuard no_grad;
+// pixels: float32 (n, 3, {height}, {width}) in [0, 1], RGB, centre crop
+auto answer = head.forward({{encoder.forward({{pixels}})}}).toTuple()->elements();
+torch::Tensor probabilities = answer[0].toTensor(), indices = answer[1].toTensor();
+```
+
+## Python
+
+```python
+import torch
+
+inside = {{"labels.txt": ""}}
+encoder = torch.jit.load("encoder.pt")
+head = torch.jit.load("{stem}.pt", _extra_files=inside)
+labels = inside["labels.txt"].decode().splitlines()
+with torch.no_grad():  # pixels as for C++
+    probabilities, indices = head(encoder(pixels))
+for probability, index in zip(probabilities[0], indices[0]):
+    print(f"{{labels[index]}}: {{probability:.4f}}")
+```
+{optional_pages}
 `assetFilePath` copies an asset to a file and returns its path, since both loaders want one.
 Use PyTorch Mobile 1.13.1 or 2.1.0 (`org.pytorch:pytorch_android_lite` for `.ptl`,
 `org.pytorch:pytorch_android` for `.pt`) with `pytorch_android_torchvision` of the same version.
 """
 
 
-def loading_notes(head: Head, stem: str) -> str:
-    """Markdown on loading the files called `stem`, in Kotlin and in Java."""
+_OPTIONAL_ROWS = {
+    "onnx": "| `{stem}.onnx` | ONNX Runtime, browsers; classes and manifest in its metadata |\n",
+    "pte": "| `{stem}.pte` | ExecuTorch with XNNPACK, up to 64 embeddings at once |\n",
+}
+_OPTIONAL_PAGES = {
+    "onnx": """
+## ONNX Runtime, in Python
+
+```python
+import onnxruntime
+
+head = onnxruntime.InferenceSession("{stem}.onnx")
+labels = head.get_modelmeta().custom_metadata_map["labels.txt"].splitlines()
+probabilities, indices = head.run(None, {{"image_embedding": embedding}})
+```
+""",
+    "pte": """
+## ExecuTorch, in Kotlin
+
+```kotlin
+import org.pytorch.executorch.EValue
+import org.pytorch.executorch.Module
+
+val head = Module.load(assetFilePath("{stem}.pte"))
+val answer = head.forward(embedding[0]) // of encoder.forward(EValue.from(pixels))
+val probabilities = answer[0].toTensor().dataAsFloatArray
+val indices = answer[1].toTensor().dataAsLongArray
+```
+""",
+}
+
+
+def loading_notes(head: Head, stem: str, formats: Sequence[str] = ()) -> str:
+    """Markdown on loading the files called `stem`, of which `formats` are there."""
     height, width = head.image_size
-    return _NOTES.format(
+    notes = _NOTES.replace(
+        "{optional_rows}", "".join(_OPTIONAL_ROWS.get(suffix, "") for suffix in formats)
+    ).replace("{optional_pages}", "".join(_OPTIONAL_PAGES.get(suffix, "") for suffix in formats))
+    return notes.format(
         name=head.name,
         stem=stem,
         model=head.model,

@@ -20,24 +20,26 @@ from torch.jit.mobile import _get_model_bytecode_version, _load_for_lite_interpr
 from classifiers.encoder import Encoder
 from classifiers.errors import ExportError
 from classifiers.export import (
-    ENCODER_FORMATS,
     HEAD_FORMATS,
     estimate_head_bytes,
     export_encoder,
     export_head,
     labels_xml,
+    missing_library,
     resource_name,
 )
+from classifiers.frames import FramePreprocessing
 from classifiers.heads import Head
 from classifiers.images import open_picture
+from classifiers.torchscript import PlainAttention, operators_that_phones_lack
 
 MakeHead = Callable[..., Head]
 
 SAME = 1e-5  # promised: the page's own numbers
 
-# The last PyTorch Mobile releases read bytecode up to this; see torch 1.13's
-# caffe2/serialize/versions.h, kMaxSupportedBytecodeVersion.
-NEWEST_BYTECODE_OF_PHONES = 9
+# What both of the last PyTorch Mobile releases, 1.13 and 2.1, read: see their
+# caffe2/serialize/versions.h, kMinSupported- and kMaxSupportedBytecodeVersion.
+BYTECODE_OF_PHONES = range(4, 10)
 
 PT_FORMATS = ["pt", "ptl"]
 
@@ -132,13 +134,16 @@ def test_the_lite_file_is_old_enough_for_the_last_phones(
     for path in (
         export_head(make_head(), tmp_path / "head.ptl"),
         export_encoder(encoder, tmp_path / "encoder.ptl"),
+        export_encoder(encoder, tmp_path / "frames.ptl", frames=True, precision="int8"),
     ):
-        assert _get_model_bytecode_version(str(path)) <= NEWEST_BYTECODE_OF_PHONES
+        assert _get_model_bytecode_version(str(path)) in BYTECODE_OF_PHONES
 
 
 def test_every_format_on_offer_is_written(make_head: MakeHead, tmp_path: Path) -> None:
     head = make_head()
     for suffix in HEAD_FORMATS:
+        if missing_library(suffix):
+            continue  # test_onnx and test_executorch say so
         path = export_head(head, tmp_path / f"head.{suffix}")
         assert path == tmp_path / f"head.{suffix}" and path.stat().st_size > 0, suffix
     assert Head.load(tmp_path / "head.safetensors").id == head.id
@@ -146,7 +151,7 @@ def test_every_format_on_offer_is_written(make_head: MakeHead, tmp_path: Path) -
     assert json.loads((tmp_path / "head.json").read_text())["id"] == head.id
 
 
-@pytest.mark.parametrize("name", ["head.onnx", "head.pkl", "head", "head.", "head.pt.exe"])
+@pytest.mark.parametrize("name", ["head.tflite", "head.pkl", "head", "head.", "head.pt.exe"])
 def test_a_format_that_is_not_on_offer_is_refused_with_those_that_are(
     name: str, make_head: MakeHead, encoder: Encoder, tmp_path: Path
 ) -> None:
@@ -241,6 +246,9 @@ def test_labels_have_a_line_for_every_index(make_head: MakeHead, tmp_path: Path)
         ("../../etc/passwd", "etc_passwd"),
         ("a" * 300, "a" * 60),
         ('"><script>', "script"),
+        ("new", "new_classifier"),
+        ("Switch", "switch_classifier"),
+        ("news", "news"),
     ],
 )
 def test_a_name_becomes_one_that_android_and_file_systems_take(name: str, resource: str) -> None:
@@ -260,6 +268,7 @@ def test_the_zip_holds_everything_with_its_checksums_and_a_page_to_read(
         archive.extractall(tmp_path / "all")
     folder = tmp_path / "all"
     weights = {f"{stem}.pt", f"{stem}.ptl", f"{stem}.safetensors", "labels.xml", "labels.txt"}
+    weights |= {f"{stem}.{suffix}" for suffix in ("onnx", "pte") if not missing_library(suffix)}
     assert {path.name for path in folder.iterdir()} == weights | {"manifest.json", "README.md"}
     manifest = json.loads((folder / "manifest.json").read_text())
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in weights}
@@ -268,7 +277,15 @@ def test_the_zip_holds_everything_with_its_checksums_and_a_page_to_read(
     assert_same_answers(folder / f"{stem}.ptl", head, embeddings)
     assert Head.load(folder / f"{stem}.safetensors").id == head.id
     page = (folder / "README.md").read_text()
-    for needed in ("Kotlin", "Java", "LiteModuleLoader.load", f"R.array.{stem}", head.name):
+    for needed in (
+        "Kotlin",
+        "Java",
+        "C++",
+        "Python",
+        "LiteModuleLoader.load",
+        f"R.array.{stem}",
+        head.name,
+    ):
         assert needed in page, f"the page says nothing of {needed}"
     assert "{stem}" not in page and "{{" not in page, "a placeholder was left"
 
@@ -281,6 +298,8 @@ def test_the_zip_holds_everything_with_its_checksums_and_a_page_to_read(
 def test_the_size_told_before_the_download_is_about_right(
     n_classes: int, embed_dim: int, suffix: str, make_head: MakeHead, tmp_path: Path
 ) -> None:
+    if missing_library(suffix):
+        pytest.skip(f"no {missing_library(suffix)} here (requirements-export.txt)")
     head = make_head(n_classes, embed_dim)
     real = export_head(head, tmp_path / f"head.{suffix}").stat().st_size
     told = estimate_head_bytes(head, suffix)
@@ -291,7 +310,7 @@ def test_the_size_told_before_the_download_is_about_right(
 # ------------------------------------------------------------------------------- encoder
 
 
-@pytest.mark.parametrize("suffix", list(ENCODER_FORMATS))
+@pytest.mark.parametrize("suffix", PT_FORMATS)
 @pytest.mark.parametrize("model", ["encoder", "sigmoid_encoder"])
 def test_the_exported_encoder_sees_what_the_page_s_encoder_sees(
     model: str, suffix: str, photo: Path, tmp_path: Path, request: pytest.FixtureRequest
@@ -348,3 +367,80 @@ def test_exporting_does_not_disturb_the_encoder(
     before = encoder.encode_images([picture])
     export_encoder(encoder, tmp_path / "encoder.pt")
     np.testing.assert_array_equal(encoder.encode_images([picture]), before)
+
+
+# --------------------------------------------------------------------------------- frames
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("resize_mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("image_size", [(32, 32), (64, 48)])
+def test_a_frame_is_resized_and_cropped_as_the_page_does_it(
+    image_size: tuple[int, int], resize_mode: str, interpolation: str, photo: Path
+) -> None:
+    from open_clip.transform import image_transform
+
+    page = image_transform(
+        image_size, False, (0.0,) * 3, (1.0,) * 3, resize_mode, interpolation, fill_color=7
+    )
+    phone = FramePreprocessing(image_size, resize_mode, interpolation, 8, fill=7)
+    scripted = torch.jit.script(phone.eval())
+    for size in [(640, 480), (481, 333), (20, 31), (33, 47), (64, 200), image_size[::-1]]:
+        picture = open_picture(photo).resize(size)
+        pixels = scripted(torch.from_numpy(np.array(picture))[None])[0]
+        # Pillow sums in whole numbers and we in float32, so what lies within a hair of a half
+        # is rounded the other way, once across and once down: two steps of 255.
+        np.testing.assert_allclose(pixels, page(picture), atol=2.01 / 255, err_msg=str(size))
+
+
+@pytest.mark.parametrize("suffix", PT_FORMATS)
+def test_camera_frames_of_any_size_are_seen_as_the_page_sees_pictures(
+    suffix: str, encoder: Encoder, photo: Path, tmp_path: Path
+) -> None:
+    run = load(export_encoder(encoder, tmp_path / f"frames.{suffix}", frames=True))
+    lion = open_picture(photo)
+    with torch.no_grad(), torch.jit.optimized_execution(False):
+        for size in [(640, 480), (480, 641), (31, 20), (1000, 40)]:
+            pictures = [lion.resize(size), lion.resize(size).rotate(180)]
+            rows = run(torch.from_numpy(np.stack([np.array(p) for p in pictures]))).numpy()
+            cosines = (rows * encoder.encode_images(pictures)).sum(axis=1)
+            # One pixel in a thousand is off by 1/255 (see above); measured: 1 - 2e-7 here and
+            # with the built-in model.
+            assert cosines.min() > 1 - 1e-4, f"frames of {size} are seen differently"
+
+
+def test_only_torchscript_takes_camera_frames(encoder: Encoder, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="choose pt, ptl"):
+        export_encoder(encoder, tmp_path / "frames.onnx", frames=True)
+
+
+def test_an_operator_that_phones_lack_is_named() -> None:
+    class Newer(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.scaled_dot_product_attention(x, x, x).relu()
+
+    traced = torch.jit.trace(Newer(), torch.ones(1, 2, 4, 4))
+    assert operators_that_phones_lack(traced) == {"aten::scaled_dot_product_attention"}
+    with PlainAttention():
+        traced = torch.jit.trace(Newer(), torch.ones(1, 2, 4, 4))
+    assert operators_that_phones_lack(traced) == set()
+
+
+@pytest.mark.parametrize("make", ["open_clip", "timm"])
+def test_attention_is_recorded_in_operators_that_phones_have(make: str) -> None:
+    if make == "open_clip":
+        from open_clip.transformer import VisionTransformer
+
+        tower: torch.nn.Module = VisionTransformer(32, 16, 64, 2, 2, 4.0, output_dim=32)
+    else:
+        import timm
+
+        tower = timm.create_model(
+            "vit_tiny_patch16_224", img_size=32, global_pool="map", class_token=False, depth=2
+        )
+    x = torch.rand(2, 3, 32, 32)
+    with torch.no_grad(), torch.jit.optimized_execution(False):
+        with PlainAttention():
+            traced = torch.jit.trace(tower.eval(), x)
+        assert operators_that_phones_lack(traced) == set()
+        np.testing.assert_allclose(traced(x), tower(x), atol=SAME)

@@ -108,3 +108,44 @@ def test_an_encoder_gives_the_page_s_embeddings_in_pytorch_1_13(
     path = export_encoder(encoder, tmp_path / f"encoder.{suffix}")
     (rows,) = run_in_113(path, np.ascontiguousarray(pixels))
     np.testing.assert_allclose(rows, encoder.encode_images([picture]), atol=SAME)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("suffix", ["pt", "ptl"])
+def test_camera_frames_and_rounded_weights_work_in_pytorch_1_13(
+    suffix: str,
+    precision: str,
+    encoder: Encoder,
+    photo: Path,
+    tmp_path: Path,
+    run_in_113: Callable[[Path, np.ndarray], list[np.ndarray]],
+) -> None:
+    from classifiers.torchscript import encode_rounded
+
+    pictures = [open_picture(photo).resize((97, 64)), open_picture(photo).resize((97, 64))]
+    path = tmp_path / f"frames.{suffix}"
+    export_encoder(encoder, path, frames=True, precision=precision)
+    (rows,) = run_in_113(path, np.stack([np.array(picture) for picture in pictures]))
+    # Another release may round a pixel the other way, see test_export on frames.
+    cosines = (rows * encode_rounded(encoder, pictures, precision)).sum(axis=1)
+    assert cosines.min() > 1 - 1e-5
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_a_rounded_head_gives_the_measured_answers_in_pytorch_1_13(
+    precision: str,
+    make_head: Callable[..., Head],
+    embeddings: np.ndarray,
+    tmp_path: Path,
+    run_in_113: Callable[[Path, np.ndarray], list[np.ndarray]],
+) -> None:
+    from classifiers.precision import rounded_head
+
+    head = make_head(60)
+    path = export_head(head, tmp_path / "head.ptl", precision=precision)
+    probabilities, indices = run_in_113(path, embeddings)
+    predictions = rounded_head(head, precision).predict(embeddings)
+    shown = [[guess.class_name for guess in prediction] for prediction in predictions]
+    assert [[head.classes[i] for i in row] for row in indices] == shown
+    expected = [[guess.probability for guess in prediction] for prediction in predictions]
+    np.testing.assert_allclose(probabilities, expected, atol=SAME)
