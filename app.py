@@ -52,6 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
         enable_monitoring=False,
         footer_links=["api"],
         show_error=False,
+        mcp_server=True,
     )
     models.preload()  # in the background: the page is there first
     if settings.model == "auto" and not settings.offline:

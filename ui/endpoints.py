@@ -1,9 +1,14 @@
-"""The public endpoints for `gradio_client`: names and forms are a contract (DESIGN.md)."""
+"""The public endpoints for `gradio_client` and MCP: names and forms are a contract (DESIGN.md).
+
+Their docstrings are what an assistant reads to use them; Gradio takes one line an argument.
+"""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 import gradio as gr
 
@@ -24,13 +29,18 @@ from ui.export_panel import new_file
 from ui.messages import api_error
 from ui.picture_input import PictureInput
 
+T = TypeVar("T")
+
 
 def classify(models: LoadedModels, image: str | None, classifier: str) -> dict[str, float]:
-    """The five likeliest classes of a picture, with their probabilities.
+    """Says what a picture shows: its five likeliest classes, with probabilities that sum to 1 or
+    less.  Answers within one set of classes, so choose the classifier by the question: "nouns"
+    for "what is this?", "animals", "cat_breeds" …; list_classifiers names all of them, and
+    create_classifier makes one of any words.
 
     Args:
-        image: the picture's file.
-        classifier: a label set's id ("nouns", "cat_breeds", …) or a created one's id.
+        image: the picture: an http(s) URL that is publicly reachable, or a data: URL (base64).
+        classifier: a label set's id, such as "nouns", or the id that create_classifier returned.
     """
     try:
         if image is None:
@@ -46,12 +56,13 @@ def classify(models: LoadedModels, image: str | None, classifier: str) -> dict[s
 def create_classifier(
     models: LoadedModels, name: str, template: str, classes: str
 ) -> tuple[str, str]:
-    """Makes a zero-shot classifier from words; returns its id and a one-line summary.
+    """Makes an image classifier from words alone, without training, and returns its id and a
+    one-line summary.  Give the id to classify or export_classifier as their classifier.
 
     Args:
-        name: what to call it; may be empty.
-        template: a prompt with {} where the class goes; several lines are averaged.
-        classes: class names, one a line or separated by commas.
+        name: what to call it, for people; may be empty.
+        template: a sentence with {} where the class goes, e.g. "This is a photo of a {}".
+        classes: what to tell apart, separated by commas or one a line, e.g. "cat, dog, goldfish".
     """
     try:
         # A client may send null where a text belongs.
@@ -67,10 +78,10 @@ def create_classifier(
 
 
 def export_classifier(models: LoadedModels, classifier: str, format: str) -> str:
-    """The classifier as a file for a phone.
+    """The classifier as a file that runs on a phone, beside the image encoder.
 
     Args:
-        classifier: a label set's id or a created classifier's id.
+        classifier: a label set's id, such as "nouns", or the id that create_classifier returned.
         format: pt, ptl, zip, safetensors, xml, txt or json.
     """
     try:
@@ -84,7 +95,9 @@ def export_classifier(models: LoadedModels, classifier: str, format: str) -> str
 
 
 def list_classifiers() -> list[dict[str, Any]]:
-    """The label sets: id, name, description, number of classes, templates."""
+    """The ready-made label sets that classify can answer in: for each its id, name, description,
+    number of classes and prompt templates.  Ask this first when unsure which one fits.
+    """
     return [
         {
             "id": labels.id,
@@ -112,6 +125,23 @@ def import_head(models: LoadedModels, file: str | None) -> tuple[str, str]:
     return head.id, f"{head.name}: {len(head.classes):,} classes, model {head.model}"
 
 
+def bound(function: Callable[..., T], models: LoadedModels) -> Callable[..., T]:
+    """`function` without its first argument, but with its name and description.
+
+    MCP calls a tool as its function is called; a `partial` has no name.
+    """
+
+    @wraps(function)
+    def call(*arguments: Any) -> T:
+        return function(models, *arguments)
+
+    signature = inspect.signature(function)
+    call.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=list(signature.parameters.values())[1:]
+    )
+    return call
+
+
 def build_endpoints(models: LoadedModels) -> None:
     """Endpoints have components of their own, unseen, so that the page can change freely."""
     with gr.Column(visible=False):
@@ -123,18 +153,18 @@ def build_endpoints(models: LoadedModels) -> None:
         head = gr.File(type="filepath", label="file")
         trigger = gr.Button()
     trigger.click(
-        partial(classify, models), [image, texts[0]], label,
+        bound(classify, models), [image, texts[0]], label,
         api_name="classify", concurrency_id="model",
     )  # fmt: skip
     trigger.click(
-        partial(create_classifier, models), texts, outputs,
+        bound(create_classifier, models), texts, outputs,
         api_name="create_classifier", concurrency_id="build",
     )  # fmt: skip
     trigger.click(
-        partial(export_classifier, models), texts[:2], file,
+        bound(export_classifier, models), texts[:2], file,
         api_name="export_classifier", concurrency_id="export",
     )  # fmt: skip
     trigger.click(
-        partial(import_head, models), head, outputs, api_name="import", concurrency_id="build",
+        bound(import_head, models), head, outputs, api_name="import", concurrency_id="build",
     )  # fmt: skip
     trigger.click(list_classifiers, None, table, api_name="list_classifiers")
