@@ -15,19 +15,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from classifiers.encoder import Encoder, load_encoder
+    from classifiers.encoder import Encoder
     from classifiers.errors import HeadsmithError
     from classifiers.export import export_encoder, export_head
     from classifiers.heads import Guess, Head, Prediction
     from classifiers.images import open_picture
     from classifiers.label_lists import LabelList, label_list_ids, load_label_list
     from classifiers.library import HeadLibrary
+    from classifiers.model_files import load_encoder
     from classifiers.store import HeadStore
     from classifiers.zero_shot import build_zero_shot_head
 
 _HOME = {
     "Encoder": "encoder",
-    "load_encoder": "encoder",
+    "load_encoder": "model_files",
     "HeadsmithError": "errors",
     "export_encoder": "export",
     "export_head": "export",

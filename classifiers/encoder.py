@@ -1,30 +1,25 @@
 """A loaded CLIP model: pictures and texts → embeddings.
 
-The only module beside `export.py` that knows torch and open_clip.  Arrays at its face
-are numpy, float32, with unit (L2-normalised) rows.
+Knows torch and open_clip, as only the modules that load and export models do besides.
+Arrays at its face are numpy, float32, with unit (L2-normalised) rows.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import open_clip
-import safetensors
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from classifiers import text_files
 from classifiers.batching import Batcher
 from classifiers.causal_text import CausalTextTower
-from classifiers.errors import ModelError
-from classifiers.models import WEIGHTS_FILE, ModelCard, ModelSource, find_model
+from classifiers.models import ModelCard, ModelSource
 
 IMAGE_BATCH = 16  # pictures; more gains nothing on a CPU and costs memory
 TEXT_BATCH = 256  # prompts of similar length
@@ -33,106 +28,7 @@ TEXT_BATCH = 256  # prompts of similar length
 # short side of a 1 × 20,000 strip would make 80 million pixels first.
 MAX_ASPECT_RATIO = 8
 
-# What open_clip, timm and safetensors raise on files that are damaged or do not fit.
-_UNLOADABLE = (
-    OSError,
-    RuntimeError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    safetensors.SafetensorError,
-)
-
 Progress = Callable[[int, int], None]  # called with (prompts done, prompts in all)
-
-
-def load_encoder(name: str) -> Encoder:
-    """Loads the model `name` (see `models.find_model`) for use on the CPU.
-
-    A model of the hub must be on this machine already; `loading.LoadedModels` fetches.
-
-    Raises:
-        ModelError: unknown name, not on this machine, or weights that are damaged.
-    """
-    source = find_model(name)
-    folder = source.directory
-    if folder is None and source.repository is not None:
-        from classifiers.hub import cached_folder  # late: local models need no hub
-
-        folder = cached_folder(source.repository)
-    if folder is None:
-        raise ModelError(f"The model “{name}” is not on this machine; fetch it first.")
-    return load_encoder_from(source, folder)
-
-
-def load_encoder_from(source: ModelSource, folder: Path) -> Encoder:
-    """Loads the model `source` whose files lie in `folder`, in open_clip's layout.
-
-    Raises:
-        ModelError: files that are missing or damaged, or a library that they need.
-    """
-    try:
-        model, _, preprocess = open_clip.create_model_and_transforms(
-            f"local-dir:{folder}",
-            force_quick_gelu=_wants_quick_gelu(source),
-            **_text_tower_settings(folder),
-        )
-        tokenizer = _load_tokenizer(folder)
-    except _UNLOADABLE as error:
-        reason = " ".join(str(error).split())[:200].rstrip(".")  # mismatches fill pages
-        raise ModelError(f"The model “{source.name}” cannot be loaded: {reason}.") from error
-    except ImportError as error:
-        raise ModelError(f"The model “{source.name}” needs a library: {error}") from error
-    fingerprint = _file_digest(folder / WEIGHTS_FILE)[:16]
-    return Encoder(source, fingerprint, model.eval().float(), preprocess, tokenizer)
-
-
-def _wants_quick_gelu(source: ModelSource) -> bool:
-    """OpenAI's weights and some others; open_clip only warns when asked for them without."""
-    architecture, _, tag = source.name.partition("/")
-    settings = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
-    return bool(settings.get("quick_gelu"))
-
-
-def _text_tower_settings(folder: Path) -> dict[str, Any]:
-    """Lets a text tower of transformers find its settings here instead of at the hub."""
-    needs = text_files.text_needs(folder)
-    if not needs.settings:
-        return {}
-    where = text_files.settings_folder(folder, needs)
-    if where is None:
-        raise ModelError(
-            f"The model needs the settings of {needs.settings}; "
-            f"put that model's {text_files.SETTINGS_FILE} into its folder."
-        )
-    config = text_files.text_config(folder)
-    # The weights come with the model, so none are looked for beside the settings.
-    return {"text_cfg": {**config, "hf_model_name": str(where), "hf_model_pretrained": False}}
-
-
-def _load_tokenizer(folder: Path) -> Callable[..., torch.Tensor]:
-    needs = text_files.text_needs(folder)
-    if not needs.tokenizer:
-        return open_clip.get_tokenizer(f"local-dir:{folder}")
-    where = text_files.tokenizer_folder(folder, needs)
-    if where is None:
-        raise ModelError(
-            f"The model needs the tokenizer of {needs.tokenizer}; put its files into its folder."
-        )
-    config = text_files.text_config(folder)
-    return open_clip.tokenizer.HFTokenizer(
-        str(where),
-        context_length=config.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH),
-        tokenizer_mode=config.get("tokenizer_mode"),
-        # A repository may ask for its own code to be run, which is never done here.
-        **{
-            **config.get("tokenizer_kwargs", {}),
-            "trust_remote_code": False,
-            "local_files_only": True,
-        },
-    )
 
 
 class Encoder:
@@ -275,12 +171,3 @@ def _middle(picture: Image.Image, max_aspect_ratio: int) -> Image.Image:
         return picture
     left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
     return picture.crop((left, top, left + min(width, longest), top + min(height, longest)))
-
-
-def _file_digest(path: Path) -> str:
-    """SHA-256 in hex: tells two versions of the weights under one name apart."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -217,8 +217,8 @@ class LoadedModels:
 
     def _read(self, source: ModelSource, folder: Path) -> HeadLibrary:
         """Makes room in memory and loads; `self._loading_lock` is held."""
-        from classifiers.encoder import load_encoder_from
         from classifiers.library import HeadLibrary
+        from classifiers.model_files import load_encoder_from
 
         weight_bytes = (folder / WEIGHTS_FILE).stat().st_size
         surplus = self._surplus()

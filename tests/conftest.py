@@ -18,7 +18,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def encoder(tiny_model: str):
-    from classifiers.encoder import load_encoder
+    from classifiers.model_files import load_encoder
 
     return load_encoder(tiny_model)
 

@@ -209,8 +209,8 @@ def build_picture_box() -> tuple[PictureInput, gr.Image, Any]:
     return picture, camera, examples
 
 
-def build_answer_box() -> tuple[gr.Dropdown, gr.HTML, gr.Checkbox, gr.HTML]:
-    """The menu of classifiers and the five answers."""
+def build_answer_box() -> tuple[gr.Dropdown, gr.HTML, gr.Checkbox, gr.HTML, gr.HTML]:
+    """The menu of classifiers, the five answers, and beside them a second model's."""
     chosen = gr.Dropdown(
         classifier_choices([]),
         value=DEFAULT_CLASSIFIER,
@@ -219,7 +219,9 @@ def build_answer_box() -> tuple[gr.Dropdown, gr.HTML, gr.Checkbox, gr.HTML]:
         elem_id="hs-chosen",
     )
     info = gr.HTML(describe(DEFAULT_CLASSIFIER))
-    answer_box = gr.HTML(render.hint_html(NO_PICTURE), elem_id="hs-answer-box")
+    with gr.Row(elem_id="hs-answers"):
+        answer_box = gr.HTML(render.hint_html(NO_PICTURE), elem_id="hs-answer-box", min_width=180)
+        second_answer = gr.HTML(visible=False, elem_id="hs-second", min_width=180)
     cosine = gr.Checkbox(label="Show cosine similarity", elem_id="hs-cosine-switch")
     cosine.change(None, cosine, None, js=SHOW_COSINE_JS)
     independent = gr.Checkbox(
@@ -228,7 +230,7 @@ def build_answer_box() -> tuple[gr.Dropdown, gr.HTML, gr.Checkbox, gr.HTML]:
         "several may be right, or none.",
         elem_id="hs-independent",
     )
-    return chosen, info, independent, answer_box
+    return chosen, info, independent, answer_box, second_answer
 
 
 def build_all_sets_box() -> gr.HTML:

@@ -179,10 +179,7 @@ def rename(own: Any, classifier_id: str, name: str, chosen: str) -> tuple[Any, A
     if not new_name or not classifier_id:
         gr.Info("Choose one of your classifiers and type its new name.")
         return gr.skip(), gr.skip(), gr.skip()
-    kept = [
-        replace(c, name=new_name) if c.id == classifier_id else c
-        for c in kept
-    ]
+    kept = [replace(c, name=new_name) if c.id == classifier_id else c for c in kept]
     return _after_change(kept, classifier_id, chosen)
 
 
@@ -267,6 +264,18 @@ def build_create_section(
     ).success(None, None, None, js=SHOW_ANSWER_JS)  # fmt: skip
     cancel_button.click(on_cancel, None, None, queue=False, **private)
     return CreateSection(name, template, classes, preview_box)
+
+
+def refresh_preview(models: LoadedModels, section: CreateSection, in_hand: gr.State) -> None:
+    """Shows the preview anew when another model answers: it may read other scripts."""
+    in_hand.change(
+        partial(preview, models),
+        [section.template, section.classes, in_hand],
+        section.preview,
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="always_last",
+    )
 
 
 def _build_own_list(own: gr.BrowserState, chosen: gr.Dropdown) -> None:

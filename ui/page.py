@@ -16,7 +16,7 @@ from ui.classify_tab import (
     build_picture_box,
     connect_classify_tab,
 )
-from ui.create_section import CreateSection, build_create_section
+from ui.create_section import CreateSection, build_create_section, refresh_preview
 from ui.endpoints import build_endpoints
 from ui.export_panel import build_export_panel
 from ui.import_head import build_import_button
@@ -58,8 +58,7 @@ def build_page(models: LoadedModels) -> gr.Blocks:
             with gr.Column(scale=4, min_width=320):
                 picture, camera, examples = build_picture_box()
             with gr.Column(scale=4, min_width=320):
-                chosen, info, independent, answer_box = build_answer_box()
-                second_answer = gr.HTML(visible=False, elem_id="hs-second")
+                chosen, info, independent, answer_box, second_answer = build_answer_box()
             with gr.Column(scale=3, min_width=280, elem_id="hs-side"):
                 summary, suffix = build_export_panel(models, own, chosen, in_hand)
         with gr.Column(elem_id="hs-all"):
@@ -72,6 +71,7 @@ def build_page(models: LoadedModels) -> gr.Blocks:
         tab = ClassifyTab(picture, camera, in_hand, chosen, info, independent, answer_box, all_sets)
         connect_classify_tab(models, tab, examples)
         connect_model_menu(models, menu, tab, own, draft, second_answer, [summary, suffix])
+        refresh_preview(models, section, in_hand)
         _keep_drafts(draft, section, tab)
         _restore_on_load(page, models, own, draft, section, tab, menu, [summary, suffix])
     return page

@@ -66,7 +66,7 @@ def sigmoid_encoder(tmp_path_factory: pytest.TempPathFactory):
     from safetensors.torch import save_file
     from tiny_model import CONFIG
 
-    from classifiers.encoder import load_encoder
+    from classifiers.model_files import load_encoder
 
     config = copy.deepcopy(CONFIG)
     model_cfg = config["model_cfg"]

@@ -18,9 +18,10 @@ from PIL import Image
 
 from classifiers import encoder as encoder_module
 from classifiers.causal_text import CausalTextTower
-from classifiers.encoder import Encoder, load_encoder
+from classifiers.encoder import Encoder
 from classifiers.errors import ModelError
 from classifiers.images import open_picture
+from classifiers.model_files import load_encoder, load_encoder_from
 from classifiers.models import BUILTIN_DIR, CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, find_model
 
 ROUNDING = 1e-5  # float32 sums in another order; the rows have length 1
@@ -340,7 +341,7 @@ def test_openai_s_weights_are_used_with_the_activation_they_were_trained_with(
     save_file(model.state_dict(), tmp_path / WEIGHTS_FILE)
     (tmp_path / CONFIG_FILE).write_text(json.dumps(TINY_VIT))
 
-    encoder = encoder_module.load_encoder_from(find_model(name), tmp_path)
+    encoder = load_encoder_from(find_model(name), tmp_path)
     kinds = {type(module).__name__ for module in encoder.model.modules()}
     assert ("QuickGELU" in kinds) is quick, "answers would be quietly worse"
 

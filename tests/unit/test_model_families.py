@@ -18,10 +18,11 @@ from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preproc
 from PIL import Image
 from safetensors.torch import save_file
 
-from classifiers.encoder import Encoder, load_encoder, load_encoder_from
+from classifiers.encoder import Encoder
 from classifiers.errors import ModelError
 from classifiers.export import export_head
 from classifiers.heads import Head
+from classifiers.model_files import load_encoder, load_encoder_from
 from classifiers.models import CONFIG_FILE, WEIGHTS_FILE, ModelSource
 from classifiers.zero_shot import build_zero_shot_head
 
