@@ -23,6 +23,7 @@ from classifiers.errors import HeadError
 FORMAT_VERSION = "1"
 KINDS = ("zero-shot", "prototype", "linear-probe")
 ACTIVATIONS = ("softmax", "sigmoid")
+LENGTH_TOLERANCE = 1e-3  # of rows in a file, which may come from float16 weights
 
 
 class Guess(NamedTuple):
@@ -184,6 +185,7 @@ class Head:
                 weights = file.get_tensor("weights")
                 names = file.keys()
                 bias = file.get_tensor("bias") if "bias" in names else None
+            _check_lengths(weights)
             return _from_metadata(metadata, weights, bias)
         except FileNotFoundError:  # whose message names folders of the server
             raise HeadError(f"“{Path(path).name}” is not there; create it again.") from None
@@ -257,6 +259,19 @@ def _check(head: Head) -> None:
         raise ValueError(f"kind {head.kind!r} with activation {head.activation!r} is not known")
     if not np.isfinite([head.logit_scale, head.logit_bias, head.abstain_below or 0.0]).all():
         raise ValueError("logit scale, logit bias and abstain_below must be finite numbers")
+
+
+def _check_lengths(weights: np.ndarray) -> None:
+    """Rows of another length would make logits of another scale than the head's."""
+    if weights.ndim != 2:
+        return  # refused with its shape by _check
+    lengths = np.linalg.norm(weights.astype(np.float64), axis=1)
+    wrong = np.flatnonzero(np.abs(lengths - 1.0) > LENGTH_TOLERANCE)
+    if len(wrong):
+        raise ValueError(
+            f"row {wrong[0]} of its weights has length {lengths[wrong[0]]:.4g} instead of 1; "
+            "divide each row by its length"
+        )
 
 
 def _activate(logits: np.ndarray, activation: str) -> np.ndarray:

@@ -380,3 +380,16 @@ def test_tensors_of_the_wrong_shape_type_or_value_are_refused(
         metadata = file.metadata()
     save_file(tensors, str(tmp_path / "bad.safetensors"), metadata=metadata)
     refusal(tmp_path / "bad.safetensors")
+
+
+@pytest.mark.parametrize(("length", "is_taken"), [(1.0005, True), (1.002, False), (0.0, False)])
+def test_rows_of_a_foreign_file_must_be_of_unit_length(
+    length: float, is_taken: bool, make_head: MakeHead, tmp_path: Path
+) -> None:
+    weights = make_head().weights.copy()
+    weights[3] *= length
+    make_head(weights=weights).save(tmp_path / "head.safetensors")
+    if is_taken:
+        assert Head.load(tmp_path / "head.safetensors").classes == make_head().classes
+    else:
+        assert "row 3 of its weights has length" in refusal(tmp_path / "head.safetensors")
