@@ -13,6 +13,7 @@ from settings import read_settings
 FIRST_PORT = 7860  # Gradio's, and what Spaces expect
 MAX_UPLOAD = "50mb"
 MAX_WAITING = 64  # requests in the queue; more are told to come back
+SECONDS_TO_FINISH = 3  # for what is being answered when the server is stopped
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -63,6 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
         host=settings.host,
         port=port,
         log_level="warning",
+        # Open pages and assistants hold connections that never end by themselves.
+        timeout_graceful_shutdown=SECONDS_TO_FINISH,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies or None,
     )
