@@ -42,7 +42,7 @@ $(VENV)/.runs: requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-$(VENV)/.tests: requirements.txt requirements-dev.txt
+$(VENV)/.tests: requirements.txt requirements-dev.txt requirements-export.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $(VENV)/.runs $@

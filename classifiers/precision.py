@@ -60,7 +60,7 @@ def measure_change(
     """Asks the head and its rounded version about the same pictures.
 
     Args:
-        embeddings: of the pictures, `(n, embed_dim)`, at least one.
+        embeddings: of the pictures, `(n, embed_dim)`.
         rounded_embeddings: of the same pictures by an encoder of rounded weights, if it is
             that whose effect is asked for too.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -86,3 +87,25 @@ def test_what_holds_no_rounded_weights_says_so(
         export_head(make_head(), tmp_path / "x.xml", precision="int8")
     with pytest.raises(ExportError, match="choose float32, float16, int8"):
         export_encoder(encoder, tmp_path / "x.pt", precision="int4")
+
+
+def test_the_panel_tells_the_measured_change(
+    encoder: Encoder, make_head: Callable[..., Head], tmp_path: Path
+) -> None:
+    from ui import export_panel
+    from ui.picture import example_pictures
+
+    head = make_head(9, encoder.embed_dim)
+    library = SimpleNamespace(encoder=encoder, find=lambda chosen: head)
+    models = SimpleNamespace(library=lambda name: library)
+    rows = encoder.encode_images([open_picture(path) for path in example_pictures()])
+    change = measure_change(head, "int8", rows)
+    html = export_panel.head_change(models, "x", "pt", "int8")  # type: ignore[arg-type]
+    assert f"{change.n_same_best} of {len(rows)} example pictures" in html
+    assert f"by {100 * change.largest_difference:.2g} percentage points" in html
+    assert export_panel.head_change(models, "x", "pt", "float32") == ""  # type: ignore[arg-type]
+    assert "no difference" in export_panel.head_change(models, "x", "txt", "int8")  # type: ignore[arg-type]
+    html = export_panel.encoder_change(models, "x", "int8")  # type: ignore[arg-type]
+    assert f"of {len(rows)} example pictures; probabilities move" in html
+    file = export_panel.encoder_file(models, "pt", None, export_panel.FRAMES, "int8")  # type: ignore[arg-type]
+    assert file.endswith("_frames.pt")
