@@ -14,11 +14,12 @@ from wordfreq import zipf_frequency
 from training.vocabulary import hypernyms_within, synset_names, visible_nouns
 from training.wordnet import load_wordnet
 
-NAME_SHARE = 0.45  # of the probability: the class's usual name
-SYNONYM_SHARE = 0.15
-HYPERNYM_SHARE = 0.25  # less with every step up, more for words people use
-SIMILAR_SHARE = 0.15  # words the teacher finds similar to the name
+NAME_SHARE = 0.35  # of the probability: the class's usual name
+SYNONYM_SHARE = 0.1
+HYPERNYM_SHARE = 0.45  # less with every step up, more for words people use
+SIMILAR_SHARE = 0.1  # words the teacher finds similar to the name
 SIMILAR_TEMPERATURE = 0.1
+LIKELY_WEIGHT = 4.0
 
 
 @dataclass(frozen=True)
@@ -63,25 +64,34 @@ def word_weight(word: str) -> float:
 
 
 def caption_distributions(
-    captions: list[Caption], vocabulary: list[str], vectors: np.ndarray
+    captions: list[Caption],
+    vocabulary: list[str],
+    vectors: np.ndarray,
+    likely: frozenset[str] = frozenset(),
 ) -> np.ndarray:
     """How much of the softmax each word should get, by class.
 
     Args:
         vectors: the vocabulary's target vectors, (n_words, 384), unit rows.
+        likely: words a person is likely to choose; among hypernyms and synonyms these get
+            `LIKELY_WEIGHT` times their share.
 
     Returns:
         float32 (n_classes, n_words), each row summing to 1.
     """
     index = {word: i for i, word in enumerate(vocabulary)}
+
+    def weight_of(word: str) -> float:
+        return word_weight(word) * (LIKELY_WEIGHT if word in likely else 1)
+
     shares = np.zeros((len(captions), len(vocabulary)), np.float32)
     for row, caption in zip(shares, captions, strict=True):
         row[index[caption.name]] += NAME_SHARE
         synonyms = caption.synonyms or (caption.name,)
-        said = np.array([word_weight(word) for word in synonyms])
+        said = np.array([weight_of(word) for word in synonyms])
         for word, share in zip(synonyms, said / said.sum(), strict=True):
             row[index[word]] += SYNONYM_SHARE * share
-        weights = {word: 0.6**step * word_weight(word) for word, step in caption.hypernyms.items()}
+        weights = {word: 0.6**step * weight_of(word) for word, step in caption.hypernyms.items()}
         for word, weight in weights.items():
             row[index[word]] += HYPERNYM_SHARE * weight / sum(weights.values())
         if not weights:

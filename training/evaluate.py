@@ -147,19 +147,27 @@ def measure_speed(name: str) -> list[Row]:
     ]
 
 
-def measure_text(encoder: Encoder) -> list[Row]:
-    """The text tower against its teacher: kept-out prompts, and the nouns' neighbours."""
+def measure_text(encoder: Encoder, work: Path | None) -> list[Row]:
+    """The text tower against its teacher: kept-out prompts, and the nouns' neighbours.
+
+    Args:
+        work: where training left its corpus; made anew, in some minutes, when None.
+    """
     from training.corpus import build_corpus
     from training.targets import CommonParts
-    from training.teacher import Teacher
+    from training.teacher import Teacher, load_corpus
 
     teacher = Teacher()
-    corpus, held_out = build_corpus()
-    sample = corpus[:30_000]  # shuffled; enough for the frames' means
-    common = CommonParts.measure(sample, teacher.embed([prompt.text for prompt in sample]))
-    texts = [prompt.text for prompt in held_out]
-    wanted = common.take_out(teacher.embed(texts), [prompt.frame for prompt in held_out])
-    cosine = (encoder.encode_texts(texts) * wanted).sum(-1)
+    if work is None:
+        corpus, held_out = build_corpus()
+        sample = corpus[:30_000]  # shuffled; enough for the frames' means
+        common = CommonParts.measure(sample, teacher.embed([prompt.text for prompt in sample]))
+        embeddings = teacher.embed([prompt.text for prompt in held_out])
+    else:
+        common = CommonParts.load(work / "common_parts.npz")
+        held_out, embeddings = load_corpus(work / "corpus" / "held_out")
+    wanted = common.take_out(embeddings, [prompt.frame for prompt in held_out])
+    cosine = (encoder.encode_texts([prompt.text for prompt in held_out]) * wanted).sum(-1)
     nouns = load_label_list("nouns")
     prompts = [nouns.templates[0].format(word) for word in nouns.classes]
     shared = neighbours_shared(encoder.encode_texts(prompts), teacher.embed(prompts))
@@ -181,26 +189,30 @@ def neighbours_shared(student: np.ndarray, teacher: np.ndarray, k: int = 10) -> 
     return float(np.mean([len(set(a) & set(b)) / k for a, b in pairs]))
 
 
+def show(rows: list[Row]) -> None:
+    """Prints rows of a Markdown table as soon as they are measured."""
+    for name, value in rows:
+        print(f"| {name} | {value} |", flush=True)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("--model", default="builtin")
     parser.add_argument("--data", type=Path, help="folder with tiny-imagenet-200/")
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="for decoded pictures")
+    parser.add_argument("--work", type=Path, help="training's, to read its corpus and not make it")
     parser.add_argument("--part", choices=["pictures", "text", "speed"], action="append")
     options = parser.parse_args(arguments)
     parts = options.part or ["speed", "text", *(["pictures"] if options.data else [])]
-    rows: list[Row] = []
     if "speed" in parts:
-        rows += measure_speed(options.model)
+        show(measure_speed(options.model))
     encoder = load_encoder(options.model)
     if "pictures" in parts:
         folder = options.data / "tiny-imagenet-200"
-        rows += measure_pictures(encoder, load_tiny_imagenet(folder, "val", options.cache))
+        show(measure_pictures(encoder, load_tiny_imagenet(folder, "val", options.cache)))
     if "text" in parts:
-        rows += measure_text(encoder)
-    for name, value in rows:
-        print(f"| {name} | {value} |")
+        show(measure_text(encoder, options.work))
     if "pictures" not in parts:
         print("Give --data FOLDER, with tiny-imagenet-200/ in it, for the rows about pictures.")
 

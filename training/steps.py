@@ -84,7 +84,8 @@ def words(options: argparse.Namespace) -> None:
     listed = [word for each in lists for word in load_label_list(each).classes]
     common = common_parts(options.work)
     named = len(tiny.wordnet_ids)
-    made = build_words(captions, named, FREQUENT_NOUNS, listed, common, Teacher())
+    likely = list(load_label_list("nouns").classes)
+    made = build_words(captions, named, FREQUENT_NOUNS, listed, likely, common, Teacher())
     made.save(options.work / "words.npz")
 
 
@@ -106,8 +107,13 @@ def picture_sources(options: argparse.Namespace) -> list[ImageData]:
     ]
 
 
-def load_towers(options: argparse.Namespace, text_state: str) -> tuple[CLIP, WordTable, Words]:
-    """Both towers as far as they are trained, and the words where the pictures moved them."""
+def load_towers(
+    options: argparse.Namespace, text_states: list[Path]
+) -> tuple[CLIP, WordTable, Words]:
+    """Both towers as far as they are trained, and the words where the pictures moved them.
+
+    The text tower is the first of `text_states` that is there.
+    """
     model = build_model(read_config(options.out))
     known = Words.load(options.work / "words.npz")
     table = WordTable(known)
@@ -117,8 +123,10 @@ def load_towers(options: argparse.Namespace, text_state: str) -> tuple[CLIP, Wor
             earlier = json.loads(path.with_suffix(".json").read_text())
             table.carry_over(known.vocabulary, earlier, state["table"]["moved"])
             break
-    if state := load_state(options.work / text_state):
-        model.load_state_dict(state["model"], strict=False)
+    for path in text_states:
+        if state := load_state(path):
+            model.load_state_dict(state["model"], strict=False)
+            break
     return model, table, known
 
 
@@ -132,7 +140,7 @@ def image(options: argparse.Namespace) -> None:
     """Trains the image tower against the word vectors, on from an earlier round if any."""
     torch.manual_seed(0)
     state_path = options.work / f"image-{options.round}.pt"
-    model, table, known = load_towers(options, "text.pt")
+    model, table, known = load_towers(options, [options.work / "text.pt"])
     state_path.with_suffix(".json").write_text(json.dumps(known.vocabulary))
     watched = load_tiny_imagenet(options.data / "tiny-imagenet-200", "val", options.work / "cache")
     train_image_tower(
@@ -148,7 +156,7 @@ def image(options: argparse.Namespace) -> None:
 
 def align(options: argparse.Namespace) -> None:
     """Teaches the text tower where the pictures moved the words, the corpus beside them."""
-    model, table, known = load_towers(options, "text.pt")
+    model, table, known = load_towers(options, [options.work / "text.pt"])
     mentioned = table.mentioned(torch.arange(len(known.wanted)))
     caption_words = set(torch.nonzero(mentioned).squeeze(1).tolist())
     vectors = table.vectors().detach().numpy()
@@ -164,7 +172,8 @@ def align(options: argparse.Namespace) -> None:
 
 def finish(options: argparse.Namespace) -> None:
     """Fits the last layer to the text tower's words, calibrates, writes the checkpoint."""
-    model, _, known = load_towers(options, f"aligned-{options.round}.pt")
+    aligned = [options.work / f"aligned-{n}.pt" for n in range(options.round, 0, -1)]
+    model, _, known = load_towers(options, aligned)
     own = Words(
         known.vocabulary, word_vectors_of(model, known.vocabulary), known.wanted, known.names
     )

@@ -69,12 +69,13 @@ def build_words(
     named: int,
     frequent: int,
     more: list[str],
+    likely: list[str],
     common: CommonParts,
     teacher: Teacher,
 ) -> Words:
     """Captions → vocabulary, vectors and distributions; the first `named` are told apart."""
     vocabulary = build_vocabulary(captions, frequent, more)
     vectors = word_vectors(vocabulary, common, teacher)
-    wanted = caption_distributions(captions, vocabulary, vectors)
+    wanted = caption_distributions(captions, vocabulary, vectors, frozenset(likely))
     names = np.array([vocabulary.index(caption.name) for caption in captions[:named]])
     return Words(vocabulary, vectors, wanted, names)
