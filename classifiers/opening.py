@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 MAX_NAME_CHARACTERS = 80
 MAX_HEAD_FILE_BYTES = 50_000_000  # 10,000 classes × 1,024 numbers are 41 MB
-ROW_LENGTH_TOLERANCE = 1e-3  # float16 files of unit rows are within it
 SAME_WEIGHTS_TOLERANCE = 1e-4  # largest difference of an entry that rounding makes
 
 _LENGTH_BYTES = 8
@@ -82,9 +81,6 @@ def _checked(head: Head, library: HeadLibrary) -> Head:
             f"The head has {head.embed_dim:,} numbers a class; "
             f"{encoder.model_name} needs {encoder.embed_dim:,}."
         )
-    lengths = np.linalg.norm(head.weights, axis=1)
-    if np.abs(lengths - 1).max() > ROW_LENGTH_TOLERANCE:
-        raise HeadError("The rows of the head's weights must have length 1; normalise them.")
     if not all(isinstance(text, str) for text in head.templates):
         raise HeadError("The head's templates must be texts.")
     classes = tuple(clean_text(name) for name in head.classes)

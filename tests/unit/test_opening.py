@@ -153,10 +153,10 @@ def _rewritten(path: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"weights": lambda w: w * 2}, "length 1"),
+        ({"weights": lambda w: w * 2}, "instead of 1"),
         ({"weights": lambda w: w * np.float32("nan")}, "finite"),
         ({"weights": lambda w: w[:2]}, "weights must be"),
-        ({"weights": lambda w: w[:, :-1]}, "numbers a class|length 1"),
+        ({"weights": lambda w: w[:, :-1]}, "numbers a class|instead of 1"),
         ({"weights": lambda w: w.astype(np.float64)}, "float32"),
         ({"classes": '["cat", "cat", "dog"]'}, "each its own"),
         ({"classes": '["cat", "", "dog"]'}, "names"),

@@ -129,6 +129,8 @@ def test_a_label_set_comes_in_every_format(
     api: TestClient, library: HeadLibrary, tmp_path: Path, suffix: str
 ) -> None:
     response = api.get("/api/v1/classifiers/ages/head", params={"format": suffix})
+    if response.status_code == UNUSABLE and "not installed" in response.text:
+        pytest.skip(detail(response, UNUSABLE))
     assert response.status_code == OK, response.text
     assert response.headers["Content-Disposition"] == f'attachment; filename="ages.{suffix}"'
     head = library.find("ages")
