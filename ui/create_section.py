@@ -252,11 +252,12 @@ def build_create_section(
         cancellations.ask(request.session_hash or "")
 
     fields = [template, classes]
-    for field in fields:
-        field.change(
-            partial(preview, models), [*fields, in_hand], preview_box,
-            trigger_mode="always_last", show_progress="hidden", **private,
-        )  # fmt: skip
+    # One listener for both, so that an older preview never comes in after a newer one.
+    gr.on(
+        [field.change for field in fields],
+        partial(preview, models), [*fields, in_hand], preview_box,
+        trigger_mode="always_last", show_progress="hidden", **private,
+    )  # fmt: skip
     file.upload(read_file, file, classes, show_progress="hidden", **private)
     create_button.click(
         on_create, [name, *fields, own, in_hand], [own, chosen, preview_box],

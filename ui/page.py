@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
+from classifiers.errors import HeadsmithError
 from classifiers.loading import LoadedModels
 from ui.classify_tab import (
     NAME_EXAMPLES_JS,
@@ -96,7 +98,8 @@ def restore(models: LoadedModels, own: Any, draft: Any) -> tuple[Any, ...]:
     """Puts back what a reload would lose.  Fast: does not wait for the model.
 
     Inputs: own classifiers and draft, as the browser kept them.
-    Outputs: template, classes, name; menu; picture.
+    Outputs: template, classes, name; menu; picture, left alone where there is none to put
+    back, since a visitor may be quicker with a new one.
     """
     draft = draft if isinstance(draft, dict) else {}
     kept = OwnClassifier.list_from(own)
@@ -108,22 +111,44 @@ def restore(models: LoadedModels, own: Any, draft: Any) -> tuple[Any, ...]:
         str(draft.get("classes") or ""),
         str(draft.get("name") or ""),
         gr.update(choices=choices, value=chosen),
-        restorable(draft.get("picture")),
+        restorable(draft.get("picture")) or gr.skip(),
     )
 
 
-def refresh(
-    models: LoadedModels, own: Any, draft: Any, chosen: str, picture: str | None
-) -> tuple[Any, Any, PictureInHand]:
-    """Takes up the model of before the reload, if it is on this machine, and what was made.
-
-    Inputs: own classifiers and draft; chosen id; path of the picture that was put back.
-    Outputs: own classifiers; menu; what is in hand.
-    """
+def _model_before(models: LoadedModels, draft: Any) -> str | None:
+    """The model of before the reload, if it is on this machine; else None, the default."""
     model = draft.get("model") if isinstance(draft, dict) else None
     if not isinstance(model, str) or models.status(model).state not in ("local", "ready"):
-        model = None
-    return take_up(models, model, own, chosen, restorable(picture))
+        return None
+    return model
+
+
+def await_model(models: LoadedModels, draft: Any) -> None:
+    """Returns once the model is loaded.  A step of its own: what a visitor chooses while it
+    loads is then what `refresh` is given.
+
+    Inputs: draft.
+    """
+    with suppress(HeadsmithError):  # `refresh` tells it
+        models.library(_model_before(models, draft))
+
+
+def refresh(
+    models: LoadedModels,
+    own: Any,
+    draft: Any,
+    chosen: str,
+    picture: str | None,
+    in_hand: PictureInHand | None = None,
+) -> tuple[Any, Any, PictureInHand]:
+    """Takes up the model of before the reload, and what was made.
+
+    Inputs: own classifiers and draft; chosen id; path of the picture that was put back;
+    what a visitor who was quicker has in hand.
+    Outputs: own classifiers; menu; what is in hand.
+    """
+    path = in_hand.path if in_hand and in_hand.path else restorable(picture)
+    return take_up(models, _model_before(models, draft), own, chosen, path)
 
 
 def _restore_on_load(
@@ -137,18 +162,27 @@ def _restore_on_load(
     export: list[Any],
 ) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    restored = page.load(
-        partial(restore, models),
-        [own, draft],
-        [section.template, section.classes, section.name, tab.chosen, tab.picture],
-        queue=False,
-        **quiet,
-    ).then(
-        partial(refresh, models),
-        [own, draft, tab.chosen, tab.picture],
-        [own, tab.chosen, tab.in_hand],
-        concurrency_id="build",
-        **quiet,
+    restored = (
+        page.load(
+            partial(restore, models),
+            [own, draft],
+            [section.template, section.classes, section.name, tab.chosen, tab.picture],
+            queue=False,
+            **quiet,
+        )
+        .then(
+            partial(await_model, models),
+            draft,
+            None,
+            **quiet,
+        )
+        .then(
+            partial(refresh, models),
+            [own, draft, tab.chosen, tab.picture, tab.in_hand],
+            [own, tab.chosen, tab.in_hand],
+            concurrency_id="build",
+            **quiet,
+        )
     )
     answer_again(models, restored, menu, tab, export)
     for js in (ANY_FILE_JS, NAME_EXAMPLES_JS):
