@@ -391,7 +391,7 @@ def test_odd_lists_of_own_classifiers_are_put_aside(models: LoadedModels, own: A
     assert len(kept) <= MAX_OWN_CLASSIFIERS
     *_, menu, picture = page.restore(models, own, {"chosen": "a"})
     assert menu["value"] in dict(map(reversed, menu["choices"]))
-    assert picture is None
+    assert is_skip(picture)
     owned, menu, in_hand = page.refresh(models, own, {"model": ["x"]}, "a", None)
     assert owned == [] and in_hand.embedding is None
     assert len(menu["choices"]) == len(label_list_ids())
@@ -420,10 +420,10 @@ HOSTILE_DRAFTS: list[Any] = [
 @pytest.mark.parametrize("draft", HOSTILE_DRAFTS, ids=lambda draft: repr(draft)[:40])
 def test_an_odd_draft_is_put_aside(models: LoadedModels, draft: Any) -> None:
     template, classes, name, menu, picture = page.restore(models, [], draft)
-    *_, in_hand = page.refresh(models, [], draft, menu["value"], picture)
+    *_, in_hand = page.refresh(models, [], draft, menu["value"], None)
     assert in_hand == PictureInHand()
     assert all(isinstance(text, str) for text in (template, classes, name))
-    assert menu["value"] == DEFAULT_CLASSIFIER and picture is None
+    assert menu["value"] == DEFAULT_CLASSIFIER and is_skip(picture)
     if not isinstance(draft, dict) or "template" not in draft:
         assert (template, classes, name) == (DEFAULT_TEMPLATE, "", "")
 
@@ -451,7 +451,7 @@ def test_only_an_upload_is_put_back(models: LoadedModels, uploads: Path, photo: 
         None,
     ):
         assert restorable(path) is None, path
-        assert page.restore(models, [], {"picture": path})[-1] is None
+        assert is_skip(page.restore(models, [], {"picture": path})[-1])
 
 
 def test_a_reload_puts_everything_back(
@@ -474,6 +474,13 @@ def test_a_reload_puts_everything_back(
     assert [entry["id"] for entry in owned] == [entry["id"] for entry in own]
     assert menu["value"] == draft["chosen"] and encoded == [1]
     assert "cat" in classify_tab.answer(models, in_hand, menu["value"])
+
+
+def test_a_picture_chosen_while_the_model_loads_is_kept(
+    models: LoadedModels, in_hand: PictureInHand
+) -> None:
+    *_, now = page.refresh(models, [], {}, "nouns", None, in_hand)
+    assert now.path == in_hand.path and np.array_equal(now.embedding, in_hand.embedding)
 
 
 def test_another_model_builds_the_own_classifiers_again(models: LoadedModels) -> None:
