@@ -31,6 +31,15 @@ WORDS = ["red", "green", "blue", "grey", "colour", "lamp", "river", "horse"]
 COLOURS = np.array([[220, 30, 30], [30, 200, 40], [40, 40, 220], [120, 120, 120]], np.uint8)
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads that wait for each other are slower than one on so little work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def config():
     small = copy.deepcopy(read_config())
