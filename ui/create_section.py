@@ -56,6 +56,25 @@ EXAMPLES = [  # name, template, classes
     ],
 ]
 
+# A file that is dropped anywhere on the section goes the way of one that was chosen.
+DROP_CLASSES_JS = """() => {
+    const input = () => document.querySelector('#hs-new input[type=file][accept*=".csv"]');
+    const isOurs = (event) => input() && event.dataTransfer?.types.includes('Files')
+        && event.target.closest('#hs-new');
+    document.addEventListener('dragover', (event) => {
+        if (isOurs(event)) event.preventDefault();
+    }, true);
+    document.addEventListener('drop', (event) => {
+        if (!isOurs(event)) return;
+        event.preventDefault();
+        event.stopPropagation();
+        const transfer = new DataTransfer();
+        transfer.items.add(event.dataTransfer.files[0]);
+        input().files = transfer.files;
+        input().dispatchEvent(new Event('change', {bubbles: true}));
+    }, true);
+}"""
+
 SHOW_ANSWER_JS = """() => {
     document.getElementById('hs-chosen')?.scrollIntoView({behavior: 'smooth', block: 'center'});
 }"""
@@ -221,7 +240,7 @@ def build_create_section(
             )  # fmt: skip
             classes = gr.Textbox(
                 label="Classes", lines=5, max_lines=12, placeholder="cat\ndog\ngoldfish",
-                info="One a line, or separated by commas.",
+                info="One a line, or separated by commas; or drop a .txt or .csv file here.",
             )  # fmt: skip
             name = gr.Textbox(label="Name (optional)", placeholder="Pets", max_lines=1)
         with gr.Column(scale=2, min_width=280):

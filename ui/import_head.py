@@ -44,7 +44,10 @@ def build_import_button(
     models: LoadedModels, own: gr.BrowserState, chosen: gr.Dropdown, in_hand: gr.State
 ) -> None:
     # Takes every file, so that the server can say what is wrong with one that is no head.
-    button = gr.UploadButton("Open a head (.safetensors)", type="filepath", elem_id="hs-open-head")
+    button = gr.UploadButton(
+        "Open a head (.safetensors)", type="filepath", size="sm", scale=0, min_width=240,
+        elem_id="hs-open-head",
+    )  # fmt: skip
     button.upload(
         partial(open_file, models), [button, own, in_hand], [own, chosen],
         concurrency_id="build", api_visibility="private",

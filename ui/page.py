@@ -18,7 +18,12 @@ from ui.classify_tab import (
     build_picture_box,
     connect_classify_tab,
 )
-from ui.create_section import CreateSection, build_create_section, refresh_preview
+from ui.create_section import (
+    DROP_CLASSES_JS,
+    CreateSection,
+    build_create_section,
+    refresh_preview,
+)
 from ui.endpoints import build_endpoints
 from ui.export_panel import build_export_panel
 from ui.import_head import build_import_button
@@ -67,7 +72,8 @@ def build_page(models: LoadedModels) -> gr.Blocks:
             all_sets = build_all_sets_box()
         with gr.Column(elem_id="hs-new"):
             section = build_create_section(models, own, chosen, in_hand)
-            build_import_button(models, own, chosen, in_hand)
+            with gr.Row():
+                build_import_button(models, own, chosen, in_hand)
         build_endpoints(models)
 
         tab = ClassifyTab(picture, camera, in_hand, chosen, info, independent, answer_box, all_sets)
@@ -185,7 +191,7 @@ def _restore_on_load(
         )
     )
     answer_again(models, restored, menu, tab, export)
-    for js in (ANY_FILE_JS, NAME_EXAMPLES_JS):
+    for js in (ANY_FILE_JS, DROP_CLASSES_JS, NAME_EXAMPLES_JS):
         page.load(None, None, None, js=js, api_visibility="private")
     page.load(
         partial(watch_background, models), None, [menu.wanted, menu.timer], queue=False, **quiet

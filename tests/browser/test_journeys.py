@@ -191,6 +191,13 @@ def test_a_file_of_classes_fills_the_box(
     expect(visitor.preview).to_contain_text("3 classes")
 
 
+def test_a_file_of_classes_can_be_dropped_onto_the_box(visitor: Visitor, tmp_path: Path) -> None:
+    file = tmp_path / "pets.txt"
+    file.write_text("cat\ndog\n", encoding="utf-8")
+    visitor.drop_onto(visitor.classes, file, "text/plain")
+    expect(visitor.classes).to_have_value("cat\ndog")
+
+
 def test_cancel_stops_a_large_build_and_keeps_what_was_typed(visitor: Visitor) -> None:
     classes = "\n".join(f"thing number {n}" for n in range(9000))
     visitor.template.fill("a {}\na photo of a {}\na drawing of a {}")

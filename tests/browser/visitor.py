@@ -87,16 +87,18 @@ class Visitor:
 
     def drop(self, path: Path) -> None:
         """Drags the file from the desktop onto the picture box."""
+        self.drop_onto(self.page.locator("#hs-picture").locator("img, button").last, path)
+
+    def drop_onto(self, target: Locator, path: Path, kind: str = "image/jpeg") -> None:
         transfer = self.page.evaluate_handle(
-            """async ([data, name]) => {
+            """async ([data, name, type]) => {
                 const bytes = await (await fetch('data:;base64,' + data)).blob();
                 const transfer = new DataTransfer();
-                transfer.items.add(new File([bytes], name, {type: 'image/jpeg'}));
+                transfer.items.add(new File([bytes], name, {type}));
                 return transfer;
             }""",
-            [base64.b64encode(path.read_bytes()).decode(), path.name],
+            [base64.b64encode(path.read_bytes()).decode(), path.name, kind],
         )
-        target = self.page.locator("#hs-picture").locator("img, button").last
         for event in ("dragenter", "dragover", "drop"):
             target.dispatch_event(event, {"dataTransfer": transfer})
 
