@@ -24,6 +24,8 @@ from classifiers.models import ModelCard, ModelSource
 IMAGE_BATCH = 16  # pictures; more gains nothing on a CPU and costs memory
 TEXT_BATCH = 256  # prompts of similar length
 
+START_AND_END = 4  # tokens around a text, and what a tokenizer may put before its words
+
 # A centre crop never sees more of a strip than its middle square, and resizing the
 # short side of a 1 × 20,000 strip would make 80 million pixels first.
 MAX_ASPECT_RATIO = 8
@@ -155,6 +157,8 @@ class Encoder:
 
     def cut_texts(self, texts: Sequence[str]) -> list[str]:
         """Those of `texts` that are longer than the model can read."""
+        # A token stands for one byte at least, so most texts need no tokenizing to pass.
+        texts = [text for text in texts if len(text.encode()) > self.context_length - START_AND_END]
         if not texts:
             return []
         tokens = self._tokenize(texts, context_length=self.context_length + 1)

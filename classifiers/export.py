@@ -124,6 +124,9 @@ def renamed(head: Head, name: str) -> Head:
     return dataclasses.replace(head, name=name)
 
 
+TORCHSCRIPT_BYTES = 6_000  # code and layout of a head beside its weights
+
+
 def estimate_head_bytes(head: Head, suffix: str, precision: str = "float32") -> int:
     """About how large `export_head` would make the file; for a person, before exporting."""
     labels = len(labels_txt(head).encode())
@@ -136,6 +139,8 @@ def estimate_head_bytes(head: Head, suffix: str, precision: str = "float32") -> 
         # Weights hardly compress, so the zip is its files of weights.
         rounded = len(_zipped_formats()) - 1
         return rounded * (weights + labels) + head.weights.nbytes + labels
+    if suffix in ("pt", "ptl"):
+        return weights + labels + TORCHSCRIPT_BYTES
     return weights if suffix == "pte" else weights + labels
 
 

@@ -10,6 +10,7 @@ from classifiers.errors import TemplateError
 
 MAX_TEMPLATES = 200  # CLIP's largest published ensemble has 80
 MAX_TEMPLATE_CHARACTERS = 500
+MAX_PROMPTS = 500_000  # classes × templates; ImageNet with CLIP's 80 templates is 80,000
 
 # `{class}` reads best, `{}` is open_clip's way, NAME is the 2021 app's.
 _PLACEHOLDER = re.compile(r"\{\}|\{class\}|\bNAME\b")
@@ -64,6 +65,20 @@ def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
                 "put {} where its name belongs."
             )
     return tuple(dict.fromkeys(_PLACEHOLDER.sub("{}", template) for template in templates))
+
+
+def check_prompt_count(n_classes: int, n_templates: int) -> None:
+    """Refuses an ensemble that would take hours.
+
+    Raises:
+        TemplateError: with the figures.
+    """
+    if n_classes * n_templates > MAX_PROMPTS:
+        raise TemplateError(
+            f"{n_classes:,} classes in {n_templates:,} templates make "
+            f"{n_classes * n_templates:,} prompts; {MAX_PROMPTS:,} is the most, so use fewer "
+            "of either."
+        )
 
 
 def fill_template(template: str, class_name: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from classifiers.encoder import Encoder, Progress
 from classifiers.heads import Head, head_id
 from classifiers.label_lists import check_class_names
-from classifiers.prompts import check_templates, class_prompts
+from classifiers.prompts import check_prompt_count, check_templates, class_prompts
 
 
 def build_zero_shot_head(
@@ -36,6 +36,7 @@ def build_zero_shot_head(
     """
     classes, templates = tuple(classes), check_templates(templates)
     check_class_names(classes)
+    check_prompt_count(len(classes), len(templates))
     sums = np.zeros((len(classes), encoder.embed_dim), np.float32)
     # Template by template: prompts that begin alike are encoded together (`causal_text`),
     # and only one template's embeddings are in memory besides the sum.

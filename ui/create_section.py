@@ -18,7 +18,12 @@ from classifiers.label_lists import (
 )
 from classifiers.loading import LoadedModels
 from classifiers.models import ModelCard
-from classifiers.prompts import class_prompts, clean_text, parse_templates
+from classifiers.prompts import (
+    check_prompt_count,
+    class_prompts,
+    clean_text,
+    parse_templates,
+)
 from ui import render
 from ui.messages import tell
 from ui.state import (
@@ -101,6 +106,7 @@ def preview(
     try:
         names = parse_class_names(classes)
         templates = parse_templates(template)
+        check_prompt_count(len(names.classes), len(templates))
     except HeadsmithError as error:
         return render.error_html(str(error))
     if not names.classes:
@@ -108,14 +114,13 @@ def preview(
     prompts = class_prompts(names.classes, templates)
     # Looked for only once the model is there: a preview never waits.
     cut = models.library(model).encoder.cut_texts(prompts) if models.is_loaded(model) else []
-    notes = language_notes(prompts, models.card(model))
+    notes = language_notes([*templates, *names.classes], models.card(model))
     return render.preview_html(names, prompts, cut, notes)
 
 
-def language_notes(prompts: list[str], card: ModelCard) -> list[str]:
+def language_notes(texts: list[str], card: ModelCard) -> list[str]:
     """A word of warning where a model cannot know the script that a person writes in."""
-    foreign = [prompt for prompt in prompts if not _is_latin(prompt)]
-    if not foreign or card.languages != "English":
+    if card.languages != "English" or all(map(_is_latin, texts)):
         return []
     return ["this model reads English only; for other languages choose the multilingual model"]
 
@@ -142,7 +147,6 @@ def create(
     session that may cancel; a `gr.Progress`; what is in hand.
     Outputs: own classifiers; the menu; the preview, with the error where there is one.
     """
-    cancellations.clear(session)
 
     def report(done: int, total: int) -> None:
         if cancellations.asked(session):
@@ -160,6 +164,8 @@ def create(
     except HeadsmithError as error:
         tell(error)
         return gr.skip(), gr.skip(), render.error_html(str(error))
+    finally:
+        cancellations.clear(session)
     kept = [c for c in OwnClassifier.list_from(own) if c.id != head.id]
     kept.append(OwnClassifier(head.id, shown_name, head.templates, head.classes))
     kept = kept[-MAX_OWN_CLASSIFIERS:]
@@ -267,6 +273,10 @@ def build_create_section(
             models, cancellations, name, template, classes, own, session, progress, in_hand
         )
 
+    # At the click and not when the build begins: it may wait in line, and be cancelled there.
+    def on_begin(request: gr.Request) -> None:
+        cancellations.clear(request.session_hash or "")
+
     def on_cancel(request: gr.Request) -> None:
         cancellations.ask(request.session_hash or "")
 
@@ -278,6 +288,7 @@ def build_create_section(
         trigger_mode="always_last", show_progress="hidden", **private,
     )  # fmt: skip
     file.upload(read_file, file, classes, show_progress="hidden", **private)
+    create_button.click(on_begin, None, None, queue=False, **private)
     create_button.click(
         on_create, [name, *fields, own, in_hand], [own, chosen, preview_box],
         show_progress_on=preview_box, concurrency_id="build", concurrency_limit=2, **private,

@@ -6,7 +6,7 @@ from html import escape
 
 import gradio as gr
 
-from classifiers.errors import HeadsmithError
+from classifiers.errors import Cancelled, HeadsmithError
 
 SECONDS_SHOWN = 12
 
@@ -16,6 +16,9 @@ def tell(error: HeadsmithError) -> None:
 
     A warning and not `gr.Error`, which would cover the answer with the word “Error”.
     """
+    if isinstance(error, Cancelled):
+        gr.Info(escape(str(error)), duration=SECONDS_SHOWN)
+        return
     gr.Warning(escape(str(error)), duration=SECONDS_SHOWN)
 
 

@@ -125,6 +125,12 @@ def test_nothing_to_build_from_is_refused(encoder: Encoder) -> None:
         build_zero_shot_head(encoder, [str(i) for i in range(20_000)], ["a {}"], name="x")
 
 
+def test_too_many_prompts_are_refused_with_the_figures(encoder: Encoder) -> None:
+    templates = [f"template {n} of {{}}" for n in range(101)]
+    with pytest.raises(TemplateError, match="505,000 prompts; 500,000 is the most"):
+        build_zero_shot_head(encoder, [str(n) for n in range(5000)], templates, name="x")
+
+
 def test_one_class_makes_a_classifier(encoder: Encoder) -> None:
     head = build_zero_shot_head(encoder, ["cat"], ["a {}"], name="x")
     (prediction,) = head.predict(np.ones((1, 48), np.float32))
