@@ -14,9 +14,9 @@ from wordfreq import zipf_frequency
 from training.vocabulary import hypernyms_within, synset_names, visible_nouns
 from training.wordnet import load_wordnet
 
-NAME_SHARE = 0.35  # of the probability: the class's usual name
-SYNONYM_SHARE = 0.1
-HYPERNYM_SHARE = 0.45  # less with every step up, more for words people use
+NAME_SHARE = 0.45  # of the probability: the class's usual name
+SYNONYM_SHARE = 0.12
+HYPERNYM_SHARE = 0.33  # less with every step up, more for words people use
 SIMILAR_SHARE = 0.1  # words the teacher finds similar to the name
 SIMILAR_TEMPERATURE = 0.1
 LIKELY_WEIGHT = 4.0

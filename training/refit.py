@@ -42,7 +42,7 @@ def refit_projection(
     table: WordTable,
     sources: list[ImageData],
     size: int,
-    epochs: int = 4,
+    epochs: int = 6,
     peak_rate: float = 1e-3,
 ) -> float:
     """Trains the projection in `model` with the words of `table` held fast.
