@@ -8,6 +8,16 @@ from pathlib import Path
 import pytest
 
 
+# The quick ones first; and the browser's last, since Playwright leaves an event loop running
+# in its thread, in which no other test could start one.
+ORDER = ("unit", "model", "app", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parent
+    items.sort(key=lambda item: ORDER.index(item.path.relative_to(root).parts[0]))
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The name under which `load_encoder` finds a tiny CLIP of random weights."""
