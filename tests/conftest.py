@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-
 # The quick ones first; and the browser's last, since Playwright leaves an event loop running
 # in its thread, in which no other test could start one.
 ORDER = ("unit", "model", "app", "browser")
