@@ -7,7 +7,6 @@ zip.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -114,14 +113,6 @@ def _check_precision(suffix: str, precision: str) -> None:
             f"A .{suffix} file holds no weights of “{precision}”; "
             f"choose {', '.join(ROUNDED_FORMATS)}, or float32."
         )
-
-
-def renamed(head: Head, name: str) -> Head:
-    """`head` under another name.
-
-    Two people who type the same classes share one stored head, each with a name for it.
-    """
-    return dataclasses.replace(head, name=name)
 
 
 TORCHSCRIPT_BYTES = 6_000  # code and layout of a head beside its weights

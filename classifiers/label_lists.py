@@ -49,6 +49,16 @@ class LabelList:
     date: str
     method: str
 
+    def summary(self) -> dict[str, Any]:
+        """What a client chooses by, ready for JSON."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "description": self.description,
+            "n_classes": len(self.classes),
+            "templates": list(self.templates),
+        }
+
 
 @dataclass(frozen=True)
 class ClassNames:

@@ -29,7 +29,6 @@ from classifiers.export import (
     HEAD_FORMATS,
     export_encoder,
     export_head,
-    renamed,
     resource_name,
 )
 from classifiers.heads import Head
@@ -107,16 +106,7 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
     @api.get("/classifiers", tags=["classifiers"])
     def classifiers() -> list[Classifier]:
         """The ready-made label sets."""
-        return [
-            Classifier(
-                id=labels.id,
-                name=labels.name,
-                description=labels.description,
-                n_classes=len(labels.classes),
-                templates=list(labels.templates),
-            )
-            for labels in map(load_label_list, label_list_ids())
-        ]
+        return [Classifier(**load_label_list(key).summary()) for key in label_list_ids()]
 
     @api.get("/classifiers/{classifier}/head", tags=["heads"])
     async def head_of(request: Request, classifier: str, format: str = "pt") -> Response:
@@ -142,7 +132,7 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
             return library.create(shown or "Classifier", templates, names, progress)
 
         head = await run_while_wanted(request, build)
-        return await _head_response(request, renamed(head, shown or head.name), format, ASK_AGAIN)
+        return await _head_response(request, head, format, ASK_AGAIN)
 
     @api.get("/heads", tags=["heads"])
     async def make_head_by_query(

@@ -34,6 +34,7 @@ from ui.state import (
     OwnClassifier,
     PictureInHand,
     classifier_choices,
+    model_of,
 )
 
 MAX_NAME_CHARACTERS = 80
@@ -102,7 +103,7 @@ def preview(
 
     Inputs: templates, one a line; class names; what is in hand.  Outputs: HTML.
     """
-    model = in_hand.model if in_hand else None
+    model = model_of(in_hand)
     try:
         names = parse_class_names(classes)
         templates = parse_templates(template)
@@ -159,7 +160,7 @@ def create(
         check_class_names(names.classes)
         shown_name = clean_text(name)[:MAX_NAME_CHARACTERS] or default_name(names.classes)
         progress((0, len(names.classes)), desc="Reading the class names", unit="classes")
-        library = models.library(in_hand.model if in_hand else None)
+        library = models.library(model_of(in_hand))
         head = library.create(shown_name, templates, names.classes, report)
     except HeadsmithError as error:
         tell(error)
@@ -297,15 +298,16 @@ def build_create_section(
     return CreateSection(name, template, classes, preview_box)
 
 
-def refresh_preview(models: LoadedModels, section: CreateSection, in_hand: gr.State) -> None:
-    """Shows the preview anew when another model answers: it may read other scripts."""
-    in_hand.change(
+def refresh_preview(
+    models: LoadedModels, section: CreateSection, in_hand: gr.State, switched: Any
+) -> None:
+    """Shows the preview anew once another model answers: it may read other scripts."""
+    switched.then(
         partial(preview, models),
         [section.template, section.classes, in_hand],
         section.preview,
         api_visibility="private",
         show_progress="hidden",
-        trigger_mode="always_last",
     )
 
 

@@ -98,16 +98,7 @@ def list_classifiers() -> list[dict[str, Any]]:
     """The ready-made label sets that classify can answer in: for each its id, name, description,
     number of classes and prompt templates.  Ask this first when unsure which one fits.
     """
-    return [
-        {
-            "id": labels.id,
-            "name": labels.name,
-            "description": labels.description,
-            "n_classes": len(labels.classes),
-            "templates": list(labels.templates),
-        }
-        for labels in map(load_label_list, label_list_ids())
-    ]
+    return [load_label_list(list_id).summary() for list_id in label_list_ids()]
 
 
 def import_head(models: LoadedModels, file: str | None) -> tuple[str, str]:

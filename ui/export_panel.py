@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,6 @@ from classifiers.export import (
     export_encoder,
     export_head,
     missing_library,
-    renamed,
     resource_name,
 )
 from classifiers.heads import Head
@@ -32,7 +32,7 @@ from classifiers.precision import PRECISIONS, Change, measure_change
 from ui import render
 from ui.messages import tell
 from ui.picture import example_pictures
-from ui.state import OwnClassifier, PictureInHand
+from ui.state import OwnClassifier, PictureInHand, model_of
 
 if TYPE_CHECKING:
     from classifiers.encoder import Encoder
@@ -58,7 +58,7 @@ def summarise(
     Inputs: classifier's id; format; what is in hand.  Outputs: HTML.
     """
     try:
-        head = models.library(in_hand.model if in_hand else None).find(chosen)
+        head = models.library(model_of(in_hand)).find(chosen)
     except HeadsmithError as error:
         return render.error_html(str(error))
     n_bytes = estimate_head_bytes(head, suffix)
@@ -81,7 +81,7 @@ def head_change(
     if suffix not in ROUNDED_FORMATS:
         return f"<p>It makes no difference to .{suffix} files.</p>"
     try:
-        library = models.library(in_hand.model if in_hand else None)
+        library = models.library(model_of(in_hand))
         head = library.find(chosen)
         rows = example_embeddings(library.encoder, "float32")
         size = render.file_size(estimate_head_bytes(head, suffix, precision))
@@ -100,7 +100,7 @@ def encoder_change(
     if precision == "float32":
         return ""
     try:
-        library = models.library(in_hand.model if in_hand else None)
+        library = models.library(model_of(in_hand))
         whole, rounded = (
             example_embeddings(library.encoder, bits) for bits in ("float32", precision)
         )
@@ -151,7 +151,7 @@ def head_file(
     Outputs: the file.
     """
     try:
-        library = models.library(in_hand.model if in_hand else None)
+        library = models.library(model_of(in_hand))
         head = named(library.find(chosen), OwnClassifier.list_from(own))
         precision = precision if suffix in ROUNDED_FORMATS else "float32"
         path = new_file(resource_name(head.name), suffix)
@@ -173,7 +173,7 @@ def encoder_file(
     Inputs: format; what is in hand; what it takes; precision.  Outputs: the file.
     """
     try:
-        encoder = models.library(in_hand.model if in_hand else None).encoder
+        encoder = models.library(model_of(in_hand)).encoder
         frames = takes == FRAMES
         stem = f"encoder_{resource_name(encoder.model_name)}{'_frames' if frames else ''}"
         path = new_file(stem, suffix)
@@ -194,7 +194,7 @@ def format_choices(formats: dict[str, str]) -> list[tuple[str, str]]:
 def named(head: Head, own: list[OwnClassifier]) -> Head:
     """`head` under the name its visitor knows it by."""
     names = {classifier.id: classifier.name for classifier in own}
-    return renamed(head, names.get(head.id, head.name))
+    return replace(head, name=names.get(head.id, head.name))
 
 
 def new_file(stem: str, suffix: str) -> Path:

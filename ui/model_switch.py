@@ -117,8 +117,12 @@ def connect_model_menu(
     draft: gr.BrowserState,
     second_answer: gr.HTML,
     export: list[Any],
-) -> None:
-    """Polling while a model is fetched, the switch, and the second opinion."""
+) -> Any:
+    """Polling while a model is fetched, the switch, and the second opinion.
+
+    Returns:
+        The event of a switch, for what else should follow it.
+    """
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     ask = partial(model_menu.ask_for, models)
     asked = [menu.wanted, *menu.banner]
@@ -148,3 +152,4 @@ def connect_model_menu(
         again, compared, [second_answer, menu.fetch], **second,
     )  # fmt: skip
     fetching.then(again, compared, [second_answer, menu.fetch], **second)
+    return switched

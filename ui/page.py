@@ -78,8 +78,10 @@ def build_page(models: LoadedModels) -> gr.Blocks:
 
         tab = ClassifyTab(picture, camera, in_hand, chosen, info, independent, answer_box, all_sets)
         connect_classify_tab(models, tab, examples)
-        connect_model_menu(models, menu, tab, own, draft, second_answer, [summary, suffix])
-        refresh_preview(models, section, in_hand)
+        switched = connect_model_menu(
+            models, menu, tab, own, draft, second_answer, [summary, suffix]
+        )
+        refresh_preview(models, section, in_hand, switched)
         _keep_drafts(draft, section, tab)
         _restore_on_load(page, models, own, draft, section, tab, menu, [summary, suffix])
     return page

@@ -34,6 +34,11 @@ class PictureInHand:
     model: str | None = None  # None: the default one
 
 
+def model_of(in_hand: PictureInHand | None) -> str | None:
+    """The model that answers a visitor; None is the default one."""
+    return in_hand.model if in_hand else None
+
+
 @dataclass(frozen=True)
 class OwnClassifier:
     """A classifier that a visitor made: enough to build it again, for any model.
