@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import (
     APIRouter,
@@ -40,12 +40,14 @@ from classifiers.label_lists import (
     load_label_list,
     parse_class_names,
 )
-from classifiers.library import HeadLibrary
 from classifiers.loading import LoadedModels
 from classifiers.prompts import clean_text, parse_templates
 from server.body_limit import MAX_PICTURE_BYTES, TOO_LARGE
 from server.limits import LimitKeeper
 from server.work import run_while_wanted
+
+if TYPE_CHECKING:
+    from classifiers.library import HeadLibrary  # which imports torch
 
 PREFIX = "/api/v1"
 DEFAULT_TEMPLATE = "This is a photo of a {}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from open_clip import CLIP, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 EMBED_DIM = 384
@@ -40,6 +40,11 @@ def build_model(config: dict[str, Any]) -> CLIP:
     model = CLIP(**config["model_cfg"])
     model.visual.to(memory_format=torch.channels_last)
     return model
+
+
+def read_checkpoint(model: CLIP, folder: Path) -> None:
+    """Fills `model` with the weights `write_checkpoint` wrote to `folder`."""
+    model.load_state_dict(load_file(folder / WEIGHTS_FILE))
 
 
 def encode_tokens(model: CLIP, tokens: torch.Tensor) -> torch.Tensor:

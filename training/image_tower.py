@@ -6,7 +6,9 @@ where they began; the text tower learns afterwards where they went.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -27,6 +29,8 @@ TIE_TO_TEACHER = 5.0  # weight of the mean squared distance the words have moved
 MENTIONED_SHARE = 2e-3  # of a caption distribution: above it, a word is in every step
 OTHER_WORDS_A_STEP = 2_000
 LABEL_SMOOTHING = 0.1
+
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # pictures, rows, named
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class WordTable(nn.Module):
 
 def epoch_batches(
     sources: list[ImageData], batch_size: int, generator: torch.Generator
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+) -> Iterator[Batch]:
     """One epoch: (uint8 pixels, rows, named) a batch, the sources mixed evenly."""
     chosen = []
     for number, source in enumerate(sources):
@@ -192,16 +196,17 @@ def train_image_tower(
     while step < total:
         epoch = step // steps_an_epoch
         generator = torch.Generator().manual_seed(epoch)
-        for number, (pixels, rows, named) in enumerate(
-            epoch_batches(sources, batch_size, generator)
-        ):
-            if number < step - epoch * steps_an_epoch:
-                continue  # learned before the interruption
+        batches = epoch_batches(sources, batch_size, generator)
+        left = islice(batches, step - epoch * steps_an_epoch, None)  # the rest was learned before
+        cropped = (
+            (random_crops(pixels, plan[epoch], generator), rows, named)
+            for pixels, rows, named in left
+        )
+        for images, rows, named in one_ahead(cropped):
             for group in network.param_groups:
                 group["lr"] = one_cycle(step, total, peak_rate, warm_up=0.15)
             words.param_groups[0]["lr"] = one_cycle(step, total, 1e-3, warm_up=0.15)
-            images = encode_pictures(model, random_crops(pixels, plan[epoch], generator))
-            loss = table.loss(images, rows, named)
+            loss = table.loss(encode_pictures(model, images), rows, named)
             network.zero_grad()
             words.zero_grad()
             loss.backward()
@@ -221,6 +226,15 @@ def train_image_tower(
     save()
     model.visual.load_state_dict(average)
     return smooth
+
+
+def one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, the next one made by a thread of its own while one is learned from."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
 
 
 def take_average(average: dict[str, torch.Tensor], network: nn.Module, decay: float) -> None:

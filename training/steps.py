@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from open_clip import CLIP
 
 from classifiers import label_list_ids, load_label_list
-from training.architecture import build_model, load_state, read_config
+from training.architecture import build_model, load_state, read_checkpoint, read_config
 from training.captions import caption_of
 from training.corpus import build_corpus
 from training.emoji_pictures import emoji_caption, emoji_names, render_emoji
@@ -21,7 +22,7 @@ from training.refit import refit_projection
 from training.targets import CommonParts
 from training.teacher import Teacher, embed_corpus, load_corpus
 from training.text_tower import initialise_tokens, tokenize, train_text_tower
-from training.word_table import Words, build_words
+from training.word_table import Words, build_words, word_vectors
 
 CIFAR10_AN_EPOCH = 10_000
 EMOJI_AN_EPOCH = 6_000
@@ -73,7 +74,10 @@ def text(options: argparse.Namespace) -> None:
 
 
 def words(options: argparse.Namespace) -> None:
-    """Writes the vocabulary, its vectors and what each class of pictures should be called."""
+    """Writes the vocabulary, its vectors and what each class of pictures should be called.
+
+    The vectors are the teacher's, or with `--start` the text tower's of that checkpoint.
+    """
     cache = options.work / "cache"
     tiny = load_tiny_imagenet(options.data / "tiny-imagenet-200", "train", cache)
     captions = [caption_of(each) for each in [*tiny.wordnet_ids, *CIFAR10_WORDNET_IDS]]
@@ -82,10 +86,16 @@ def words(options: argparse.Namespace) -> None:
     captions += [emoji_caption(sign, names[sign]) for sign in signs]
     lists = [each for each in label_list_ids() if each not in NOT_CAPTIONS]
     listed = [word for each in lists for word in load_label_list(each).classes]
-    common = common_parts(options.work)
-    named = len(tiny.wordnet_ids)
     likely = list(load_label_list("nouns").classes)
-    made = build_words(captions, named, FREQUENT_NOUNS, listed, likely, common, Teacher())
+    if options.start:
+        model = build_model(read_config(options.start))
+        read_checkpoint(model, options.start)
+        vectors_of = partial(word_vectors_of, model)
+    else:
+        common = common_parts(options.work)
+        vectors_of = partial(word_vectors, common=common, teacher=Teacher())
+    named = len(tiny.wordnet_ids)
+    made = build_words(captions, named, FREQUENT_NOUNS, listed, likely, vectors_of)
     made.save(options.work / "words.npz")
 
 
@@ -112,11 +122,15 @@ def load_towers(
 ) -> tuple[CLIP, WordTable, Words]:
     """Both towers as far as they are trained, and the words where the pictures moved them.
 
-    The text tower is the first of `text_states` that is there.
+    The text tower is the first of `text_states` that is there. With `--start` both towers
+    begin as that checkpoint's, and the words stay where its text tower has them.
     """
     model = build_model(read_config(options.out))
     known = Words.load(options.work / "words.npz")
     table = WordTable(known)
+    if options.start:
+        read_checkpoint(model, options.start)
+        table.moved.requires_grad_(False)
     for path in (options.work / f"image-{n}.pt" for n in range(options.round, 0, -1)):
         if state := load_state(path):
             model.visual.load_state_dict(state["average"])

@@ -4,6 +4,7 @@ Made once from the teacher, kept on disk, read by every later step.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,12 +71,15 @@ def build_words(
     frequent: int,
     more: list[str],
     likely: list[str],
-    common: CommonParts,
-    teacher: Teacher,
+    vectors_of: Callable[[list[str]], np.ndarray],
 ) -> Words:
-    """Captions → vocabulary, vectors and distributions; the first `named` are told apart."""
+    """Captions → vocabulary, vectors and distributions; the first `named` are told apart.
+
+    Args:
+        vectors_of: words → float32 (n_words, 384), unit rows.
+    """
     vocabulary = build_vocabulary(captions, frequent, more)
-    vectors = word_vectors(vocabulary, common, teacher)
+    vectors = vectors_of(vocabulary)
     wanted = caption_distributions(captions, vocabulary, vectors, frozenset(likely))
     names = np.array([vocabulary.index(caption.name) for caption in captions[:named]])
     return Words(vocabulary, vectors, wanted, names)

@@ -31,7 +31,7 @@ def test_nothing_under_classifiers_knows_of_the_web(path: Path) -> None:
 
 def test_the_page_is_built_without_torch() -> None:
     code = (
-        "import sys, ui.page, ui.theme\n"
+        "import sys, server.app, ui.page, ui.theme\n"
         "print(*{'torch', 'torchvision', 'open_clip', 'timm', 'transformers'} & set(sys.modules))"
     )
     result = subprocess.run(
