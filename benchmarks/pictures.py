@@ -31,7 +31,7 @@ def rows(encoder: Encoder, library: HeadLibrary) -> list[Row]:
         library.find("nouns").predict(embedding)
 
     def ours() -> None:
-        head.predict(encoder.encode_images([open_picture(path)]))
+        head.predict(encoder.encode_images([open_picture(path, for_size=encoder.image_size)]))
 
     def bare() -> None:
         with torch.inference_mode():

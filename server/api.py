@@ -167,7 +167,9 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
         def work(_: Any) -> Answer:
             library = models.library()
             head = library.find(classifier)
-            embedding = library.encoder.encode_images([open_picture(data)])
+            embedding = library.encoder.encode_images(
+                [open_picture(data, for_size=library.encoder.image_size)]
+            )
             prediction = head.predict(embedding)[0]
             guesses = [Guess(**guess._asdict()) for guess in prediction]
             return Answer(

@@ -68,8 +68,8 @@ def look(
     if path is None:
         return put_down(in_hand), gr.skip()
     try:
-        picture = open_picture(path)
         encoder = models.library(in_hand.model).encoder
+        picture = open_picture(path, for_size=encoder.image_size)
     except HeadsmithError as error:
         tell(error)
         return in_hand, gr.update(value=in_hand.path)

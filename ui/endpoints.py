@@ -47,7 +47,8 @@ def classify(models: LoadedModels, image: str | None, classifier: str) -> dict[s
             raise gr.Error("Send a picture.", print_exception=False)
         library = models.library()
         head = library.find(classifier or "")
-        prediction = head.predict(library.encoder.encode_images([open_picture(image)]))[0]
+        picture = open_picture(image, for_size=library.encoder.image_size)
+        prediction = head.predict(library.encoder.encode_images([picture]))[0]
     except HeadsmithError as error:
         raise api_error(error) from error
     return {guess.class_name: guess.probability for guess in prediction}

@@ -174,7 +174,9 @@ def _second_opinion(
     models: LoadedModels, other: str, path: str, chosen: str, own: Any, independent: bool
 ) -> Prediction:
     library = models.library(other)
-    embedding = library.encoder.encode_images([open_picture(path)])
+    embedding = library.encoder.encode_images(
+        [open_picture(path, for_size=library.encoder.image_size)]
+    )
     mine = {c.id: c for c in OwnClassifier.list_from(own)}
     if chosen in mine:  # made of words, so it can be made for any model
         head = mine[chosen].head(library)

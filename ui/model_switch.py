@@ -59,7 +59,9 @@ def _seen(library: HeadLibrary, picture: str | None, model: str | None) -> Pictu
     if picture is None:
         return PictureInHand(model=model)
     try:
-        embedding = library.encoder.encode_images([open_picture(picture)])
+        embedding = library.encoder.encode_images(
+            [open_picture(picture, for_size=library.encoder.image_size)]
+        )
     except HeadsmithError:  # an upload that has been tidied away since
         return PictureInHand(model=model)
     return PictureInHand(picture, embedding, model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import gradio
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 
 from classifiers import (
@@ -113,3 +115,19 @@ def test_its_card_says_what_it_knows() -> None:
     card = json.loads((BUILTIN_DIR / "headsmith.json").read_text(encoding="utf-8"))
     assert card["summary"] and card["licence"] and card["parameters"] > 0
     assert 0 < card["none_of_these_similarity"] < 1
+
+
+@pytest.mark.parametrize("photo", ["lion.jpg", "cheetah1.jpg", "tower.jpg"])
+@pytest.mark.parametrize("short_side", [640, 1600, 3000])
+def test_a_jpeg_decoded_smaller_means_the_same(
+    builtin: Encoder, photo: str, short_side: int
+) -> None:
+    with Image.open(PHOTOS / photo) as small:
+        factor = short_side / min(small.size)
+        large = small.resize((round(small.width * factor), round(small.height * factor)))
+    file = io.BytesIO()
+    large.save(file, "JPEG", quality=92)
+    whole = open_picture(file.getvalue())
+    reduced = open_picture(file.getvalue(), for_size=builtin.image_size)
+    a, b = builtin.encode_images([whole, reduced])
+    assert a @ b > 1 - 1e-3

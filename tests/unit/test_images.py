@@ -390,3 +390,39 @@ def test_damage_anywhere_gives_a_picture_or_a_sentence_and_never_a_traceback(for
         damaged[at] = random.integers(0, 256, len(at))
         with contextlib.suppress(ImageError):
             assert open_picture(damaged.tobytes()).mode == "RGB"
+
+
+# ------------------------------------------------------------------- no larger than needed
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size", "decoded"),
+    [
+        (4000, 3000, 64, (500, 375)),
+        (4000, 3000, 224, (1000, 750)),
+        (4000, 3000, 336, (2000, 1500)),
+        (600, 600, 224, (600, 600)),
+        # 640 × 1,019 halved is 320 × 510: at 64 pixels 102 high where the whole is 101.
+        (640, 1019, 64, (640, 1019)),
+    ],
+)
+def test_a_jpeg_is_decoded_as_large_as_a_model_needs(
+    width: int, height: int, size: int, decoded: tuple[int, int]
+) -> None:
+    data = file_of(four_corners(width, height), "JPEG")
+    assert open_picture(data, for_size=(size, size)).size == decoded
+
+
+def test_a_turned_jpeg_is_upright_when_it_is_decoded_smaller() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # the camera was held upright
+    turned = four_corners(640, 480).transpose(Image.Transpose.ROTATE_90)
+    data = file_of(turned, "JPEG", exif=exif, quality=95)
+    picture = open_picture(data, for_size=(20, 20))
+    assert picture.size == (80, 60)
+    assert_upright(picture.resize((64, 48)), LOSSY_LEVELS)
+
+
+def test_a_png_is_decoded_whole() -> None:
+    data = file_of(four_corners(800, 600), "PNG")
+    assert open_picture(data, for_size=(64, 64)).size == (800, 600)
