@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from weakref import WeakValueDictionary
+
+from cachetools import LRUCache
 
 from classifiers.encoder import Encoder, Progress
 from classifiers.errors import HeadError
 from classifiers.heads import Head
 from classifiers.label_lists import label_list_ids, load_label_list
+from classifiers.prompt_cache import PromptCache
 from classifiers.store import HeadStore
 from classifiers.zero_shot import build_zero_shot_head, zero_shot_head_id
 
@@ -31,7 +33,8 @@ class HeadLibrary:
     def __init__(self, encoder: Encoder, store: HeadStore) -> None:
         self.encoder = encoder
         self._store = store
-        self._recent: OrderedDict[str, Head] = OrderedDict()
+        self._prompts = PromptCache(encoder.encode_texts)
+        self._recent: LRUCache[str, Head] = LRUCache(MAX_HEADS_IN_MEMORY)
         self._recent_lock = threading.Lock()
         # Locks live as long as somebody builds or waits: ids never end.
         self._building: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
@@ -78,7 +81,12 @@ class HeadLibrary:
             head = self._remembered(head_id)
             if head is None:
                 head = build_zero_shot_head(
-                    self.encoder, classes, templates, name=name, progress=progress
+                    self.encoder,
+                    classes,
+                    templates,
+                    name=name,
+                    progress=progress,
+                    encode_texts=self._prompts.encode_texts,
                 )
                 self.keep(head)
         # The id leaves out the name, so whoever made these words first named it otherwise.
@@ -110,9 +118,9 @@ class HeadLibrary:
 
     def _remembered(self, head_id: str) -> Head | None:
         with self._recent_lock:
-            if head_id in self._recent:
-                self._recent.move_to_end(head_id)
-                return self._recent[head_id]
+            head = self._recent.get(head_id)
+        if head is not None:
+            return head
         head = self._store.get(head_id)
         if head is not None:
             self._remember(head)
@@ -121,5 +129,3 @@ class HeadLibrary:
     def _remember(self, head: Head) -> None:
         with self._recent_lock:
             self._recent[head.id] = head
-            while len(self._recent) > MAX_HEADS_IN_MEMORY:
-                self._recent.popitem(last=False)

@@ -9,6 +9,7 @@ import numpy as np
 from classifiers.encoder import Encoder, Progress
 from classifiers.heads import Head, head_id
 from classifiers.label_lists import check_class_names
+from classifiers.prompt_cache import EncodeTexts
 from classifiers.prompts import check_prompt_count, check_templates, class_prompts
 
 
@@ -19,6 +20,7 @@ def build_zero_shot_head(
     *,
     name: str,
     progress: Progress | None = None,
+    encode_texts: EncodeTexts | None = None,
 ) -> Head:
     """A head of `classes` from words alone.
 
@@ -27,6 +29,7 @@ def build_zero_shot_head(
     Args:
         templates: each with a placeholder (see `prompts`); several make an ensemble.
         progress: called with (classes done, classes in all); what it raises stops the work.
+        encode_texts: in place of the encoder's own, for instance a `PromptCache`'s.
 
     Raises:
         ClassNamesError, TemplateError: nothing to build from.
@@ -37,6 +40,7 @@ def build_zero_shot_head(
     classes, templates = tuple(classes), check_templates(templates)
     check_class_names(classes)
     check_prompt_count(len(classes), len(templates))
+    encode = encode_texts or encoder.encode_texts
     sums = np.zeros((len(classes), encoder.embed_dim), np.float32)
     # Template by template: prompts that begin alike are encoded together (`causal_text`),
     # and only one template's embeddings are in memory besides the sum.
@@ -46,7 +50,7 @@ def build_zero_shot_head(
             if progress is not None:
                 progress((before + done) // len(templates), len(classes))
 
-        sums += encoder.encode_texts(class_prompts(classes, (template,)), report)
+        sums += encode(class_prompts(classes, (template,)), report)
     weights = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     return Head(
         name=name,

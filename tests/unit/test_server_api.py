@@ -260,8 +260,8 @@ def test_a_picture_is_classified_as_the_library_does(
     api: TestClient, library: HeadLibrary, photo: Path, tiny_model: str
 ) -> None:
     answer = classify(api, photo.read_bytes()).json()
-    embedding = library.encoder.encode_images([open_picture(photo)])
-    expected = library.find("ages").predict(embedding)[0]
+    picture = open_picture(photo, for_size=library.encoder.image_size)
+    expected = library.find("ages").predict(library.encoder.encode_images([picture]))[0]
     assert answer["classifier"] == "ages" and answer["model"] == tiny_model
     assert answer["none_of_these"] is False
     assert [g["class_name"] for g in answer["guesses"]] == [g.class_name for g in expected]

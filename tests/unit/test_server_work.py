@@ -15,7 +15,7 @@ from classifiers import Encoder
 from classifiers.errors import Cancelled
 from classifiers.library import HeadLibrary
 from classifiers.store import HeadStore
-from server.work import _AT_ONCE, run_while_wanted
+from server.work import AT_ONCE, MAX_WAITING, ServerBusy, run_while_wanted
 
 
 def request_of(left: anyio.Event) -> Request:
@@ -32,7 +32,6 @@ def request_of(left: anyio.Event) -> Request:
 def test_a_head_whose_client_left_is_encoded_no_further(
     encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library = HeadLibrary(encoder, HeadStore(tmp_path))
     n_calls, n_wanted = 0, 40
     encode = encoder.encode_texts
 
@@ -43,6 +42,7 @@ def test_a_head_whose_client_left_is_encoded_no_further(
         return encode(*arguments)
 
     monkeypatch.setattr(encoder, "encode_texts", counted)
+    library = HeadLibrary(encoder, HeadStore(tmp_path))
     templates = [f"a {{}} of kind {n}" for n in range(n_wanted)]  # a call each
 
     async def leave_soon() -> None:
@@ -78,10 +78,10 @@ def test_work_in_line_is_not_begun_for_a_client_who_left() -> None:
     async def crowd() -> None:
         stays, leaves = anyio.Event(), anyio.Event()
         async with anyio.create_task_group() as tasks:
-            for n in range(_AT_ONCE):
+            for n in range(AT_ONCE):
                 tasks.start_soon(ask, n, stays)
             await anyio.sleep(0.2)
-            for n in range(_AT_ONCE, 3 * _AT_ONCE):
+            for n in range(AT_ONCE, 3 * AT_ONCE):
                 tasks.start_soon(ask, n, leaves)
             await anyio.sleep(0.2)
             leaves.set()
@@ -89,7 +89,30 @@ def test_work_in_line_is_not_begun_for_a_client_who_left() -> None:
             go_on.set()
 
     anyio.run(crowd)
-    assert sorted(begun) == list(range(_AT_ONCE))
+    assert sorted(begun) == list(range(AT_ONCE))
+
+
+def test_who_finds_the_line_full_is_told_at_once() -> None:
+    go_on = threading.Event()
+    refused: list[ServerBusy] = []
+
+    async def ask(_: int) -> None:
+        try:
+            await run_while_wanted(request_of(anyio.Event()), lambda _: go_on.wait(20))
+        except ServerBusy as busy:
+            refused.append(busy)
+
+    async def crowd() -> None:
+        async with anyio.create_task_group() as tasks:
+            for n in range(AT_ONCE + MAX_WAITING + 3):
+                tasks.start_soon(ask, n)
+            await anyio.sleep(0.5)
+            n_refused = len(refused)
+            go_on.set()
+        assert n_refused == len(refused) == 3
+
+    anyio.run(crowd)
+    assert refused[0].headers and int(refused[0].headers["Retry-After"]) > 0
 
 
 def test_an_error_of_the_work_is_raised_as_it_is() -> None:
