@@ -22,7 +22,7 @@ class Row:
         what, against: our work and the peer's.
         ours, peers: in `unit`.
         ratio: the figure that has a target, for instance how many times faster.
-        target: what `ratio` should reach, with its sense (`>=` or `<=`).
+        target: what `ratio` should reach, with its sense (`>=` or `<=`); "" for none.
     """
 
     what: str
@@ -35,7 +35,10 @@ class Row:
     note: str = ""
 
     @property
-    def holds(self) -> bool:
+    def holds(self) -> bool | None:
+        """None where there is no target."""
+        if not self.target:
+            return None
         sense, bound = self.target[:2], float(self.target[2:])
         return self.ratio >= bound if sense == ">=" else self.ratio <= bound
 

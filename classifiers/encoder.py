@@ -16,6 +16,7 @@ import open_clip
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from threadpoolctl import ThreadpoolController
 
 from classifiers.batching import Batcher
 from classifiers.causal_text import CausalTextTower
@@ -31,6 +32,12 @@ START_AND_END = 4  # tokens around a text, and what a tokenizer may put before i
 MAX_ASPECT_RATIO = 8
 
 Progress = Callable[[int, int], None]  # called with (prompts done, prompts in all)
+
+# After a product numpy's threads go on spinning for a while; a picture encoded meanwhile
+# takes twice as long.  Heads are small enough for one thread.
+for _library in ThreadpoolController().select(internal_api="openblas").lib_controllers:
+    if "torch" not in _library.filepath:
+        _library.set_num_threads(1)
 
 
 class Encoder:
