@@ -16,11 +16,13 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants, file_download
 from loopback_hub import LoopbackHub
+from small_models import FAMILIES, make_model
 
 from classifiers import hub as hub_module
 from classifiers.errors import ModelError
 from classifiers.loading import LoadedModels, choose_default
-from classifiers.models import BUILTIN, PREFERRED, WEIGHTS_FILE, find_model
+from classifiers.model_files import load_encoder
+from classifiers.models import BUILTIN, CONFIG_FILE, PREFERRED, WEIGHTS_FILE, find_model
 
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = "people/tiny"
@@ -312,6 +314,46 @@ def test_importing_asks_nobody(hub: LoopbackHub) -> None:
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
     assert hub.requests == []
+
+
+def test_a_text_tower_s_own_files_come_from_the_repository_that_has_them(
+    hub: LoopbackHub, tmp_path: Path
+) -> None:
+    """A multilingual model: weights in one repository, words' settings in another."""
+    served, tower = tmp_path / "served", tmp_path / "tower"
+    served.mkdir()
+    tower.mkdir()
+    make_model(served, FAMILIES["XLM-RoBERTa"], {})
+    alike = load_encoder(f"local-dir:{served}")
+    for file in list(served.iterdir()):
+        if file.name not in (CONFIG_FILE, WEIGHTS_FILE):
+            file.rename(tower / file.name)
+    hub.folders["people/multilingual"] = served
+    hub.folders["xlm-roberta-base"] = tower
+    models = LoadedModels(tmp_path / "heads", prepare_label_lists=False)
+    encoder = models.preload("hf-hub:people/multilingual").result(60).encoder
+    words = ["cat", "кошка", "猫"]
+    assert (encoder.encode_texts(words) == alike.encode_texts(words)).all()
+
+    hub.requests.clear()
+    again = LoadedModels(tmp_path / "heads", prepare_label_lists=False, offline=True)
+    assert again.library("hf-hub:people/multilingual").encoder.embed_dim == encoder.embed_dim
+    assert hub.requests == [], "all of it is on this machine"
+
+
+@pytest.mark.parametrize("missing", ["config.json", "tokenizer.json"])
+def test_a_text_tower_that_the_hub_lacks_is_told_before_the_weights_are_fetched(
+    missing: str, hub: LoopbackHub, tmp_path: Path
+) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    make_model(served, FAMILIES["XLM-RoBERTa"], {})
+    (served / missing).unlink()
+    hub.folders["people/multilingual"] = served
+    models = LoadedModels(tmp_path / "heads", prepare_label_lists=False)
+    with pytest.raises(ModelError, match="needs the text model xlm-roberta-base"):
+        models.preload("hf-hub:people/multilingual").result(60)
+    assert hub.gets(WEIGHTS_FILE) == []
 
 
 def test_the_real_vit_b_32_arrives_in_two_pieces_and_needs_no_hub_the_second_time(
