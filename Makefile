@@ -3,13 +3,14 @@
 # make check    formatting, lints, types
 # make setup    only the virtual environment
 # make verify-models   real weights against known values; fetches them (ARGS="NAME ..." for some)
+# make verify-exports  every curated image encoder at full size, in the phones' runtimes
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test check setup format evaluate verify-models
+.PHONY: run test check setup format evaluate verify-models verify-exports
 
 run: $(VENV)/.runs
 	$(BIN)/python app.py $(ARGS)
@@ -35,6 +36,9 @@ evaluate: $(VENV)/.tests
 
 verify-models: $(VENV)/.runs
 	$(BIN)/python tests/verify_models.py $(ARGS)
+
+verify-exports: $(VENV)/.tests
+	$(BIN)/python tests/verify_exports.py $(ARGS)
 
 # The stamps make a second run start at once: pip is asked only when requirements change.
 $(VENV)/.runs: requirements.txt

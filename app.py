@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     from classifiers.loading import LoadedModels, choose_default
     from classifiers.models import PREFERRED
     from server.app import build_server
+    from server.limits import LimitKeeper
     from ui.page import build_page
     from ui.theme import CSS_FILE, theme
 
@@ -37,13 +38,14 @@ def main(arguments: list[str] | None = None) -> None:
         any_model=settings.any_model,
         max_models=settings.max_models,
     )
-    page = build_page(models)
+    keeper = LimitKeeper(settings.limits)
+    page = build_page(models, keeper)
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=4)
     port = settings.port or first_free_port(settings.host)
     server = build_server(
         models,
         page,
-        settings.limits,
+        keeper,
         settings.cache_dir / "encoders",
         server_name=settings.host,
         server_port=port,

@@ -89,7 +89,7 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
-    """What one client may ask of the HTTP API; 0 means no limit."""
+    """What one client may ask for; 0 means no limit."""
     defaults = Limits()
     for flag, default, of in (
         ("--requests-a-minute", defaults.requests_a_minute, "requests a minute"),
@@ -100,6 +100,6 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, type=int, default=default, help=text)
     parser.add_argument(
         "--trusted-proxies",
-        default="",
+        default="*" if "SPACE_ID" in os.environ else "",  # Spaces are reached by a proxy only
         help="addresses, separated by commas, whose X-Forwarded-For is believed",
     )

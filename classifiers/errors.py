@@ -13,6 +13,7 @@ traceback.
     ├── ModelError         a model that is unknown, missing or damaged
     ├── HeadError          a head file that is damaged, or a head that is not there
     ├── ExportError        a format we do not write
+    ├── LimitError         a client that asks for more than it may
     └── Cancelled          a person pressed Cancel
 """
 
@@ -49,6 +50,18 @@ class HeadError(HeadsmithError):
 
 class ExportError(HeadsmithError):
     """A file format that heads or encoders cannot be written in."""
+
+
+class LimitError(HeadsmithError):
+    """More than one client may ask for.
+
+    Attributes:
+        seconds: until it may ask again.
+    """
+
+    def __init__(self, sentence: str, seconds: int) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
 
 
 class Cancelled(HeadsmithError):

@@ -14,11 +14,11 @@ from classifiers.errors import HeadError, HeadsmithError
 from classifiers.heads import Head
 from classifiers.label_lists import check_class_names
 from classifiers.prompts import check_templates, clean_text
+from classifiers.typed_words import MAX_NAME_CHARACTERS
 
 if TYPE_CHECKING:
     from classifiers.library import HeadLibrary
 
-MAX_NAME_CHARACTERS = 80
 MAX_HEAD_FILE_BYTES = 50_000_000  # 10,000 classes × 1,024 numbers are 41 MB
 SAME_WEIGHTS_TOLERANCE = 1e-4  # largest difference of an entry that rounding makes
 

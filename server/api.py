@@ -23,7 +23,7 @@ from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
-from classifiers.errors import ExportError, HeadError, ImageError
+from classifiers.errors import ExportError, HeadError, LimitError
 from classifiers.export import (
     ENCODER_FORMATS,
     HEAD_FORMATS,
@@ -34,14 +34,12 @@ from classifiers.export import (
 from classifiers.heads import Head
 from classifiers.images import open_picture
 from classifiers.label_lists import (
-    check_class_names,
     join_class_names,
     label_list_ids,
     load_label_list,
-    parse_class_names,
 )
 from classifiers.loading import LoadedModels
-from classifiers.prompts import clean_text, parse_templates
+from classifiers.typed_words import read_typed_words
 from server.body_limit import MAX_PICTURE_BYTES, TOO_LARGE
 from server.limits import LimitKeeper
 from server.work import run_while_wanted
@@ -122,16 +120,13 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
         request: Request, name: str, template: str, classes: str, format: str
     ) -> Response:
         _check_format(format, HEAD_FORMATS)
-        names = parse_class_names(classes).classes
-        check_class_names(names)
-        templates = parse_templates(template)
-        shown = clean_text(name)
+        words = read_typed_words(name, template, classes)
 
         def build(progress: Callable[[int, int], None]) -> Head:
             library = models.library()
-            if not library.has(templates, names):
-                keeper.count_new_head(request, len(names))
-            return library.create(shown or "Classifier", templates, names, progress)
+            if not library.has(words.templates, words.classes):
+                keeper.count_new_head(request, len(words.classes))
+            return library.create(words.name, words.templates, words.classes, progress)
 
         head = await run_while_wanted(request, build)
         return await _head_response(request, head, format, ASK_AGAIN)
@@ -264,4 +259,4 @@ def _encoder_file(library: HeadLibrary, suffix: str, exports_dir: Path) -> Path:
 
 
 # What a HeadsmithError means to a client; others are the client's words: 422.
-STATUS_OF_ERRORS = {HeadError: 404, ExportError: 422, ImageError: 422}
+STATUS_OF_ERRORS = {HeadError: 404, LimitError: 429}

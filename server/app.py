@@ -11,15 +11,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 
-from classifiers.errors import HeadsmithError
+from classifiers.errors import HeadsmithError, LimitError
 from classifiers.loading import LoadedModels
 from server.api import PREFIX, STATUS_OF_ERRORS, build_api
 from server.body_limit import BodyLimit
-from server.limits import LimitKeeper, Limits
+from server.limits import LimitKeeper
 
 
 def build_server(
-    models: LoadedModels, page: gr.Blocks, limits: Limits, exports_dir: Path, **gradio: Any
+    models: LoadedModels, page: gr.Blocks, keeper: LimitKeeper, exports_dir: Path, **gradio: Any
 ) -> FastAPI:
     """The application: the API under /api/v1, its description at /docs, the page at /.
 
@@ -38,13 +38,14 @@ def build_server(
     app.add_exception_handler(HeadsmithError, _tell)
     app.add_exception_handler(Exception, _tell_defect)
     app.add_exception_handler(RequestValidationError, _tell_invalid)
-    app.include_router(build_api(models, LimitKeeper(limits), exports_dir))
+    app.include_router(build_api(models, keeper, exports_dir))
     return gr.mount_gradio_app(app, page, path="/", **gradio)
 
 
 async def _tell(_: Request, error: Exception) -> JSONResponse:
     status = next((s for kind, s in STATUS_OF_ERRORS.items() if isinstance(error, kind)), 422)
-    return JSONResponse({"detail": str(error)}, status)
+    headers = {"Retry-After": str(error.seconds)} if isinstance(error, LimitError) else None
+    return JSONResponse({"detail": str(error)}, status, headers)
 
 
 async def _tell_defect(_: Request, error: Exception) -> JSONResponse:

@@ -6,11 +6,14 @@ import ipaddress
 import math
 import time
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-from fastapi import HTTPException, Request
+from fastapi import Request
 from limits import RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+
+from classifiers.errors import ClassNamesError, LimitError
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,13 @@ class Limits:
     requests_a_minute: int = 120
     new_heads_a_day: int = 500
     classes_a_head: int = 10_000
+
+
+class Client(Protocol):
+    """What a request of FastAPI and one of Gradio have in common."""
+
+    @property
+    def client(self) -> Any: ...
 
 
 class LimitKeeper:
@@ -32,7 +42,7 @@ class LimitKeeper:
     def count_request(self, request: Request) -> None:
         """
         Raises:
-            HTTPException: 429 with `Retry-After`, once the client asks too often.
+            LimitError: the client asks too often.
         """
         if self.limits.requests_a_minute:
             self._count(
@@ -42,14 +52,15 @@ class LimitKeeper:
                 f"More than {self.limits.requests_a_minute:,} requests a minute",
             )
 
-    def count_new_head(self, request: Request, n_classes: int) -> None:
+    def count_new_head(self, request: Client, n_classes: int) -> None:
         """
         Raises:
-            HTTPException: 422 for too many classes, 429 for too many new heads a day.
+            ClassNamesError: too many classes.
+            LimitError: too many new heads a day.
         """
         most = self.limits.classes_a_head
         if most and n_classes > most:
-            raise HTTPException(422, f"{n_classes:,} classes are too many; {most:,} is the most.")
+            raise ClassNamesError(f"{n_classes:,} classes are too many; {most:,} is the most.")
         if self.limits.new_heads_a_day:
             self._count(
                 RateLimitItemPerDay(self.limits.new_heads_a_day),
@@ -58,18 +69,14 @@ class LimitKeeper:
                 f"More than {self.limits.new_heads_a_day:,} new classifiers a day",
             )
 
-    def _count(self, item: object, what: str, request: Request, sentence: str) -> None:
+    def _count(self, item: object, what: str, request: Client, sentence: str) -> None:
         # Behind a proxy that uvicorn was told to trust, this is the client it names.
         client = network_of(request.client.host) if request.client else "unknown"
         if self._limiter.hit(item, what, client):  # type: ignore[arg-type]
             return
         window = self._limiter.get_window_stats(item, what, client)  # type: ignore[arg-type]
         seconds = max(1, math.ceil(window.reset_time - time.time()))
-        raise HTTPException(
-            429,
-            f"{sentence}; try again in {seconds:,} seconds.",
-            headers={"Retry-After": str(seconds)},
-        )
+        raise LimitError(f"{sentence}; try again in {seconds:,} seconds.", seconds)
 
 
 def network_of(address: str) -> str:

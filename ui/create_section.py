@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,7 +12,6 @@ import gradio as gr
 
 from classifiers.errors import Cancelled, ClassNamesError, HeadsmithError
 from classifiers.label_lists import (
-    check_class_names,
     format_class_names,
     parse_class_names,
     read_class_names_file,
@@ -24,6 +24,8 @@ from classifiers.prompts import (
     clean_text,
     parse_templates,
 )
+from classifiers.typed_words import MAX_NAME_CHARACTERS, read_typed_words
+from server.limits import LimitKeeper
 from ui import render
 from ui.messages import tell
 from ui.state import (
@@ -36,8 +38,6 @@ from ui.state import (
     classifier_choices,
     model_of,
 )
-
-MAX_NAME_CHARACTERS = 80
 
 EXAMPLES = [  # name, template, classes
     [
@@ -134,6 +134,7 @@ def _is_latin(text: str) -> bool:
 def create(
     models: LoadedModels,
     cancellations: Cancellations,
+    count_new_head: Callable[[int], None],
     name: str,
     template: str,
     classes: str,
@@ -143,6 +144,8 @@ def create(
     in_hand: PictureInHand | None = None,
 ) -> tuple[Any, Any, Any]:
     """Builds the classifier and chooses it.
+
+    `count_new_head` is called with a number of classes, and refuses what is too much.
 
     Inputs: name, templates and classes as typed; the visitor's own classifiers; the
     session that may cancel; a `gr.Progress`; what is in hand.
@@ -155,33 +158,25 @@ def create(
         progress((done, total), desc="Reading the class names", unit="classes")
 
     try:
-        names = parse_class_names(classes)
-        templates = parse_templates(template)
-        check_class_names(names.classes)
-        shown_name = clean_text(name)[:MAX_NAME_CHARACTERS] or default_name(names.classes)
-        progress((0, len(names.classes)), desc="Reading the class names", unit="classes")
+        words = read_typed_words(name, template, classes)
+        progress((0, len(words.classes)), desc="Reading the class names", unit="classes")
         library = models.library(model_of(in_hand))
-        head = library.create(shown_name, templates, names.classes, report)
+        if not library.has(words.templates, words.classes):
+            count_new_head(len(words.classes))
+        head = library.create(words.name, words.templates, words.classes, report)
     except HeadsmithError as error:
         tell(error)
         return gr.skip(), gr.skip(), render.error_html(str(error))
     finally:
         cancellations.clear(session)
     kept = [c for c in OwnClassifier.list_from(own) if c.id != head.id]
-    kept.append(OwnClassifier(head.id, shown_name, head.templates, head.classes))
+    kept.append(OwnClassifier(head.id, words.name, head.templates, head.classes))
     kept = kept[-MAX_OWN_CLASSIFIERS:]
     return (
         [classifier.to_browser() for classifier in kept],
         gr.update(choices=classifier_choices(kept), value=head.id),
         gr.skip(),
     )
-
-
-def default_name(classes: tuple[str, ...]) -> str:
-    """`cat, dog, goldfish …`"""
-    joined = ", ".join(classes[:3])
-    short = joined if len(joined) <= 50 else joined[:49] + "…"
-    return f"{short} …" if len(classes) > 3 else short
 
 
 def read_file(path: str | None) -> Any:
@@ -232,7 +227,11 @@ def list_own(own: Any) -> Any:
 
 
 def build_create_section(
-    models: LoadedModels, own: gr.BrowserState, chosen: gr.Dropdown, in_hand: gr.State
+    models: LoadedModels,
+    keeper: LimitKeeper,
+    own: gr.BrowserState,
+    chosen: gr.Dropdown,
+    in_hand: gr.State,
 ) -> CreateSection:
     """Fields, preview, buttons and the list of one's own classifiers."""
     cancellations = Cancellations()
@@ -269,9 +268,10 @@ def build_create_section(
         name: str, template: str, classes: str, own: Any, in_hand: PictureInHand,
         request: gr.Request, progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio's way
     ) -> tuple[Any, Any, Any]:  # fmt: skip
+        count = partial(keeper.count_new_head, request)
         session = request.session_hash or ""
         return create(
-            models, cancellations, name, template, classes, own, session, progress, in_hand
+            models, cancellations, count, name, template, classes, own, session, progress, in_hand
         )
 
     # At the click and not when the build begins: it may wait in line, and be cancelled there.

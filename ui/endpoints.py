@@ -16,15 +16,13 @@ from classifiers.errors import HeadsmithError
 from classifiers.export import HEAD_FORMATS, export_head, resource_name
 from classifiers.images import open_picture
 from classifiers.label_lists import (
-    check_class_names,
     label_list_ids,
     load_label_list,
-    parse_class_names,
 )
 from classifiers.loading import LoadedModels
 from classifiers.opening import open_head
-from classifiers.prompts import clean_text, parse_templates
-from ui.create_section import MAX_NAME_CHARACTERS, default_name
+from classifiers.typed_words import read_typed_words
+from server.limits import LimitKeeper
 from ui.export_panel import new_file
 from ui.messages import api_error
 from ui.picture_input import PictureInput
@@ -55,7 +53,12 @@ def classify(models: LoadedModels, image: str | None, classifier: str) -> dict[s
 
 
 def create_classifier(
-    models: LoadedModels, name: str, template: str, classes: str
+    models: LoadedModels,
+    keeper: LimitKeeper,
+    name: str,
+    template: str,
+    classes: str,
+    request: gr.Request,
 ) -> tuple[str, str]:
     """Makes an image classifier from words alone, without training, and returns its id and a
     one-line summary.  Give the id to classify or export_classifier as their classifier.
@@ -67,15 +70,15 @@ def create_classifier(
     """
     try:
         # A client may send null where a text belongs.
-        names = parse_class_names(classes or "")
-        templates = parse_templates(template or "")
-        check_class_names(names.classes)
-        shown_name = clean_text(name or "")[:MAX_NAME_CHARACTERS] or default_name(names.classes)
-        head = models.library().create(shown_name, templates, names.classes)
+        words = read_typed_words(name or "", template or "", classes or "")
+        library = models.library()
+        if not library.has(words.templates, words.classes):
+            keeper.count_new_head(request, len(words.classes))
+        head = library.create(words.name, words.templates, words.classes)
     except HeadsmithError as error:
         raise api_error(error) from error
-    left_out = f", {len(names.duplicates):,} repeated left out" if names.duplicates else ""
-    return head.id, f"{shown_name}: {len(head.classes):,} classes{left_out}, model {head.model}"
+    left_out = f", {words.n_repeated:,} repeated left out" if words.n_repeated else ""
+    return head.id, f"{head.name}: {len(head.classes):,} classes{left_out}, model {head.model}"
 
 
 def export_classifier(models: LoadedModels, classifier: str, format: str) -> str:
@@ -83,7 +86,7 @@ def export_classifier(models: LoadedModels, classifier: str, format: str) -> str
 
     Args:
         classifier: a label set's id, such as "nouns", or the id that create_classifier returned.
-        format: pt, ptl, zip, safetensors, xml, txt or json.
+        format: pt, ptl, zip, onnx, pte, safetensors, xml, txt or json.
     """
     try:
         head = models.library().find(classifier or "")
@@ -117,24 +120,24 @@ def import_head(models: LoadedModels, file: str | None) -> tuple[str, str]:
     return head.id, f"{head.name}: {len(head.classes):,} classes, model {head.model}"
 
 
-def bound(function: Callable[..., T], models: LoadedModels) -> Callable[..., T]:
-    """`function` without its first argument, but with its name and description.
+def bound(function: Callable[..., T], *first: Any) -> Callable[..., T]:
+    """`function` without its first arguments, but with its name and description.
 
     MCP calls a tool as its function is called; a `partial` has no name.
     """
 
     @wraps(function)
     def call(*arguments: Any) -> T:
-        return function(models, *arguments)
+        return function(*first, *arguments)
 
     signature = inspect.signature(function)
     call.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=list(signature.parameters.values())[1:]
+        parameters=list(signature.parameters.values())[len(first) :]
     )
     return call
 
 
-def build_endpoints(models: LoadedModels) -> None:
+def build_endpoints(models: LoadedModels, keeper: LimitKeeper) -> None:
     """Endpoints have components of their own, unseen, so that the page can change freely."""
     with gr.Column(visible=False):
         image = PictureInput(type="filepath", image_mode=None, label="image")
@@ -149,7 +152,7 @@ def build_endpoints(models: LoadedModels) -> None:
         api_name="classify", concurrency_id="model",
     )  # fmt: skip
     trigger.click(
-        bound(create_classifier, models), texts, outputs,
+        bound(create_classifier, models, keeper), texts, outputs,
         api_name="create_classifier", concurrency_id="build",
     )  # fmt: skip
     trigger.click(

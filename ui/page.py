@@ -10,6 +10,7 @@ import gradio as gr
 
 from classifiers.errors import HeadsmithError
 from classifiers.loading import LoadedModels
+from server.limits import LimitKeeper
 from ui.classify_tab import (
     NAME_EXAMPLES_JS,
     ClassifyTab,
@@ -47,8 +48,12 @@ KEEP_JS = """(template, classes, name, chosen, picture, draft) =>
     ({...draft, template, classes, name, chosen, picture: picture ? picture.path : null})"""
 
 
-def build_page(models: LoadedModels) -> gr.Blocks:
-    """The page as Gradio Blocks, not yet launched."""
+def build_page(models: LoadedModels, keeper: LimitKeeper) -> gr.Blocks:
+    """The page as Gradio Blocks, not yet launched.
+
+    Args:
+        keeper: counts the classifiers that each visitor makes.
+    """
     with gr.Blocks(
         title=TITLE,
         analytics_enabled=False,
@@ -71,10 +76,10 @@ def build_page(models: LoadedModels) -> gr.Blocks:
         with gr.Column(elem_id="hs-all"):
             all_sets = build_all_sets_box()
         with gr.Column(elem_id="hs-new"):
-            section = build_create_section(models, own, chosen, in_hand)
+            section = build_create_section(models, keeper, own, chosen, in_hand)
             with gr.Row():
                 build_import_button(models, own, chosen, in_hand)
-        build_endpoints(models)
+        build_endpoints(models, keeper)
 
         tab = ClassifyTab(picture, camera, in_hand, chosen, info, independent, answer_box, all_sets)
         connect_classify_tab(models, tab, examples)

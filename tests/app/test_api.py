@@ -13,6 +13,7 @@ import httpx
 import pytest
 from browser.running_app import RunningApp, free_port, running_app
 from gradio_client import Client
+from gradio_client.exceptions import AppError
 
 from server import body_limit
 
@@ -103,6 +104,16 @@ def test_a_trusted_proxys_word_for_the_client_is_taken(limited: RunningApp) -> N
         # Of a chain, only the last one was written by the proxy that is trusted.
         forged = {"X-Forwarded-For": "198.51.100.9, 203.0.113.1"}
         assert make(http, "forged, other", **forged).status_code == TOO_MANY
+
+
+def test_the_page_s_endpoints_count_new_classifiers_too(limited: RunningApp) -> None:
+    client = Client(limited.url, verbose=False)
+    for n in range(2):
+        client.predict("", "a {}", f"endpoint {n}, other", api_name="/create_classifier")
+    with pytest.raises(AppError, match="More than 2 new classifiers a day; try again"):
+        client.predict("", "a {}", "endpoint 3, other", api_name="/create_classifier")
+    # What was made before is still given.
+    client.predict("", "a {}", "endpoint 1, other", api_name="/create_classifier")
 
 
 def test_a_client_cannot_name_itself_where_no_proxy_is_trusted(

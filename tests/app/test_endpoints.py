@@ -129,7 +129,7 @@ def test_an_exported_file_gives_the_numbers_of_the_page(
     module = (_load_for_lite_interpreter if suffix == "ptl" else torch.jit.load)(str(path))
     labels = _extra_file(path, "labels.txt").splitlines()
 
-    embedding = encoder.encode_images([open_picture(photo)])
+    embedding = encoder.encode_images([open_picture(photo, for_size=encoder.image_size)])
     probabilities, indices = module(torch.from_numpy(embedding))
     exported = {
         labels[index]: probability

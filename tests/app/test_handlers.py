@@ -12,7 +12,7 @@ import pytest
 from gradio import processing_utils
 from PIL import Image
 
-from classifiers.errors import HeadsmithError
+from classifiers.errors import HeadsmithError, LimitError
 from classifiers.label_lists import label_list_ids
 from classifiers.loading import LoadedModels
 from ui import classify_tab, create_section, export_panel, page
@@ -86,10 +86,11 @@ def make(
     own: Any = None,
     cancellations: Cancellations | None = None,
     progress: Callable[..., None] = lambda *_, **__: None,
+    count: Callable[[int], None] = lambda _: None,
 ) -> tuple[Any, Any, Any]:
-    cancellations = cancellations or Cancellations()
+    stops = cancellations or Cancellations()
     return create_section.create(
-        models, cancellations, name, template, classes, own, "a session", progress
+        models, stops, count, name, template, classes, own, "a session", progress
     )
 
 
@@ -263,6 +264,23 @@ def test_cancel_stops_a_build(models: LoadedModels, told: list[str]) -> None:
     # The next try is not stopped by the old wish.
     own, *_ = make(models, classes, cancellations=cancellations)
     assert len(own) == 1
+
+
+def test_who_has_made_too_many_classifiers_is_told_and_keeps_what_was_typed(
+    models: LoadedModels, told: list[str]
+) -> None:
+    asked: list[int] = []
+
+    def refuse(n_classes: int) -> None:
+        asked.append(n_classes)
+        raise LimitError("That is enough for today; try again in 60 seconds.", 60)
+
+    own, menu, shown = make(models, "too, many", count=refuse)
+    assert is_skip(own) and is_skip(menu)
+    assert asked == [2] and "enough for today" in told[0] and "enough for today" in shown
+    make(models, "made, before")
+    make(models, "made, before", count=refuse)
+    assert asked == [2], "what is there already costs nothing"
 
 
 def test_one_session_does_not_cancel_another() -> None:

@@ -83,7 +83,9 @@ def test_from_a_picture_to_a_file_for_the_phone(
         classes = archive.read(labels).decode("utf-8").splitlines()
         (manifest,) = (name for name in archive.namelist() if name.endswith("manifest.json"))
         assert json.loads(archive.read(manifest))["name"] == "Côte d'Ivoire & Tiere"
-    embedding = torch.from_numpy(encoder.encode_images([open_picture(photo)]))
+    embedding = torch.from_numpy(
+        encoder.encode_images([open_picture(photo, for_size=encoder.image_size)])
+    )
     probabilities, indices = torch.jit.load(str(file))(embedding)
     assert [classes[index] for index in indices[0].tolist()] == answers
     shown = visitor.guesses.locator(".hs-percent").all_inner_texts()

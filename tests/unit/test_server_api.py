@@ -24,7 +24,7 @@ from classifiers.library import HeadLibrary
 from classifiers.loading import LoadedModels
 from server import body_limit
 from server.app import build_server
-from server.limits import Limits, network_of
+from server.limits import LimitKeeper, Limits, network_of
 
 OK, NOT_MODIFIED, NOT_FOUND, NOT_ALLOWED = 200, 304, 404, 405
 TOO_LARGE, UNUSABLE, TOO_MANY, DEFECT = 413, 422, 429, 500
@@ -54,7 +54,7 @@ def serve(models: LoadedModels, tmp_path_factory: pytest.TempPathFactory) -> Ser
         with gr.Blocks() as page:
             gr.Markdown("the page")
         exports = tmp_path_factory.mktemp("exports")
-        server = build_server(models, page, Limits(**{**none, **limits}), exports)
+        server = build_server(models, page, LimitKeeper(Limits(**{**none, **limits})), exports)
         return TestClient(server, raise_server_exceptions=False)
 
     return make
@@ -152,7 +152,7 @@ def test_the_weights_in_the_file_are_those_of_the_head(
 def test_the_file_computes_what_the_head_does(
     api: TestClient, library: HeadLibrary, encoder: Encoder, photo: Path
 ) -> None:
-    embedding = encoder.encode_images([open_picture(photo)])
+    embedding = encoder.encode_images([open_picture(photo, for_size=encoder.image_size)])
     made = api.get("/api/v1/heads", params={"classes": "cat,dog,lion,spider,bus,tower"})
     module = torch.jit.load(io.BytesIO(made.content))
     probabilities, indices = module(torch.from_numpy(embedding))

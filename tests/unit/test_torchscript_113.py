@@ -1,20 +1,16 @@
 """Exported files run in PyTorch 1.13, the release of the last phone runtimes.
 
-Debian's `python3-torch` is that release; these tests are skipped where the system's Python
-has none.
+These tests are skipped where the system's Python has none (see `old_pytorch`).
 """
 
 from __future__ import annotations
 
-import functools
-import os
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from old_pytorch import old_python, run_in_pytorch_1_13
 
 from classifiers.encoder import Encoder
 from classifiers.export import export_encoder, export_head
@@ -23,52 +19,12 @@ from classifiers.images import open_picture
 
 SAME = 1e-5  # promised: the page's own numbers
 
-# Run by the old interpreter: loads FILE, feeds it INPUT (.npy), writes OUTPUT_0.npy, …
-RUNNER = """
-import sys
-import numpy as np
-import torch
-from torch.jit.mobile import _load_for_lite_interpreter
-file, given, output = sys.argv[1:]
-module = _load_for_lite_interpreter(file) if file.endswith(".ptl") else torch.jit.load(file)
-with torch.no_grad():
-    answer = module(torch.from_numpy(np.load(given)))
-for i, tensor in enumerate(answer if isinstance(answer, tuple) else (answer,)):
-    np.save(f"{output}_{i}.npy", tensor.numpy())
-"""
-
-
-@functools.cache
-def old_python() -> str | None:
-    """A Python whose torch is 1.13, outside of this environment."""
-    for candidate in ("/usr/bin/python3", "/usr/bin/python3.11", shutil.which("python3.11")):
-        if candidate is None or not Path(candidate).exists():
-            continue
-        code = "import torch; print(torch.__version__)"
-        done = subprocess.run([candidate, "-I", "-c", code], capture_output=True, text=True)
-        if done.returncode == 0 and done.stdout.startswith("1.13"):
-            return candidate
-    return None
-
 
 @pytest.fixture
-def run_in_113(tmp_path: Path) -> Callable[[Path, np.ndarray], list[np.ndarray]]:
-    python = old_python()
-    if python is None:
+def run_in_113() -> Callable[[Path, np.ndarray], list[np.ndarray]]:
+    if old_python() is None:
         pytest.skip("no Python with PyTorch 1.13 here (Debian: apt install python3-torch)")
-
-    def run(file: Path, given: np.ndarray) -> list[np.ndarray]:
-        np.save(tmp_path / "given.npy", given)
-        done = subprocess.run(
-            [python, "-I", "-c", RUNNER, file, tmp_path / "given.npy", tmp_path / "output"],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},  # as in this process, see conftest
-        )
-        assert done.returncode == 0, f"a phone could not run {file.name}:\n{done.stderr[-2000:]}"
-        return [np.load(path) for path in sorted(tmp_path.glob("output_*.npy"))]
-
-    return run
+    return run_in_pytorch_1_13
 
 
 @pytest.mark.parametrize("suffix", ["pt", "ptl"])
