@@ -39,6 +39,7 @@ from classifiers.label_lists import (
     load_label_list,
 )
 from classifiers.loading import LoadedModels
+from classifiers.precision import PRECISIONS, check_precision
 from classifiers.typed_words import read_typed_words
 from server.body_limit import MAX_PICTURE_BYTES, TOO_LARGE
 from server.limits import LimitKeeper
@@ -55,6 +56,9 @@ DEFAULT_TEMPLATE = "This is a photo of a {}"
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "public, max-age=3600, must-revalidate"
 
+PRECISION_OF_WEIGHTS = f"Of the weights: {', '.join(PRECISIONS)}."
+Precision = Annotated[str, Query(description=PRECISION_OF_WEIGHTS)]
+
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _MEDIA_TYPES = {"zip": "application/zip", "xml": "application/xml", "txt": "text/plain",
                 "json": "application/json"}  # fmt: skip
@@ -69,6 +73,7 @@ class NewHead(BaseModel):
     )
     classes: list[str] = Field(description="Class names, in index order.", min_length=1)
     format: str = Field("pt", description=f"One of {', '.join(HEAD_FORMATS)}.")
+    precision: str = Field("float32", description=PRECISION_OF_WEIGHTS)
 
 
 class Guess(BaseModel):
@@ -109,15 +114,17 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
         return [Classifier(**load_label_list(key).summary()) for key in label_list_ids()]
 
     @api.get("/classifiers/{classifier}/head", tags=["heads"])
-    async def head_of(request: Request, classifier: str, format: str = "pt") -> Response:
+    async def head_of(
+        request: Request, classifier: str, format: str = "pt", precision: Precision = "float32"
+    ) -> Response:
         """The head of a label set, or of a classifier that was made before, as a file."""
         _check_format(format, HEAD_FORMATS)
         head = await run_while_wanted(request, lambda _: models.library().find(classifier))
         kept = ASK_AGAIN if classifier in label_list_ids() else FOR_EVER
-        return await _head_response(request, head, format, kept)
+        return await _head_response(request, head, format, precision, kept)
 
     async def new_head(
-        request: Request, name: str, template: str, classes: str, format: str
+        request: Request, name: str, template: str, classes: str, format: str, precision: str
     ) -> Response:
         _check_format(format, HEAD_FORMATS)
         words = read_typed_words(name, template, classes)
@@ -129,7 +136,7 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
             return library.create(words.name, words.templates, words.classes, progress)
 
         head = await run_while_wanted(request, build)
-        return await _head_response(request, head, format, ASK_AGAIN)
+        return await _head_response(request, head, format, precision, ASK_AGAIN)
 
     @api.get("/heads", tags=["heads"])
     async def make_head_by_query(
@@ -138,15 +145,18 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
         name: str = "",
         template: str = DEFAULT_TEMPLATE,
         format: str = "pt",
+        precision: Precision = "float32",
     ) -> Response:
         """Makes a classifier from words and returns its head as a file."""
-        return await new_head(request, name, template, classes, format)
+        return await new_head(request, name, template, classes, format, precision)
 
     @api.post("/heads", tags=["heads"])
     async def make_head(request: Request, wanted: NewHead) -> Response:
         """Makes a classifier from words and returns its head as a file."""
         names = join_class_names(wanted.classes)
-        return await new_head(request, wanted.name, wanted.template, names, wanted.format)
+        return await new_head(
+            request, wanted.name, wanted.template, names, wanted.format, wanted.precision
+        )
 
     @api.post("/classify", tags=["classifiers"])
     async def classify(
@@ -177,11 +187,17 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
         return await run_while_wanted(request, work)
 
     @api.get("/encoder", tags=["heads"])
-    async def encoder(request: Request, format: str = "pt") -> Response:
+    async def encoder(
+        request: Request,
+        format: str = "pt",
+        frames: Annotated[bool, Query(description="Take camera frames, uint8, any size.")] = False,
+        precision: Precision = "float32",
+    ) -> Response:
         """The image encoder that all heads of this model run beside, as a file."""
         _check_format(format, ENCODER_FORMATS)
         path = await run_while_wanted(
-            request, lambda _: _encoder_file(models.library(), format, exports_dir)
+            request,
+            lambda _: _encoder_file(models.library(), format, frames, precision, exports_dir),
         )
         headers = {"ETag": f'"{path.stem}-{format}"', "Cache-Control": ASK_AGAIN}
         if _is_known(request, headers["ETag"]):
@@ -223,12 +239,14 @@ def _is_known(request: Request, etag: str) -> bool:
     return "*" in known or etag.removeprefix("W/") in [tag.removeprefix("W/") for tag in known]
 
 
-async def _head_response(request: Request, head: Head, suffix: str, kept: str) -> Response:
+async def _head_response(
+    request: Request, head: Head, suffix: str, precision: str, kept: str
+) -> Response:
     """The file of `head`, or 304 where the client has it."""
     name = hashlib.sha256(head.name.encode()).hexdigest()[:8]  # the name is in the file too
     headers = {
         # Weak: the same head is not always the same bytes (a zip holds the time).
-        "ETag": f'W/"{head.id}-{name}-{suffix}"',
+        "ETag": f'W/"{head.id}-{name}-{precision}-{suffix}"',
         "Cache-Control": kept,
         "X-Classifier-Id": head.id,
     }
@@ -238,7 +256,8 @@ async def _head_response(request: Request, head: Head, suffix: str, kept: str) -
 
     def write(_: Any) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
-            return export_head(head, Path(folder) / file_name).read_bytes()
+            path = export_head(head, Path(folder) / file_name, precision=precision)
+            return path.read_bytes()
 
     content = await run_while_wanted(request, write)
     headers["Content-Disposition"] = f'attachment; filename="{file_name}"'
@@ -246,15 +265,19 @@ async def _head_response(request: Request, head: Head, suffix: str, kept: str) -
     return Response(content, media_type=media_type, headers=headers)
 
 
-def _encoder_file(library: HeadLibrary, suffix: str, exports_dir: Path) -> Path:
+def _encoder_file(
+    library: HeadLibrary, suffix: str, frames: bool, precision: str, exports_dir: Path
+) -> Path:
     """The encoder's file, written once for each version of the weights."""
+    check_precision(precision)  # it becomes part of a path
     encoder = library.encoder
-    path = exports_dir / f"{encoder.fingerprint}.{suffix}"
+    variant = f"{'frames' if frames else 'pixels'}-{precision}"
+    path = exports_dir / f"{encoder.fingerprint}-{variant}.{suffix}"
     with library.export_lock:
         if not path.is_file():
             exports_dir.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f"{path.stem}.part.{suffix}")
-            export_encoder(encoder, partial).replace(path)
+            export_encoder(encoder, partial, frames=frames, precision=precision).replace(path)
     return path
 
 

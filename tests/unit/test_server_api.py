@@ -241,10 +241,40 @@ def test_the_encoder_is_written_once_and_asked_for_again_cheaply(
     assert first.status_code == OK
     module = torch.jit.load(io.BytesIO(first.content))
     assert module(torch.rand(2, 3, *encoder.image_size)).shape == (2, encoder.embed_dim)
-    monkeypatch.setattr("server.api.export_encoder", lambda *_: pytest.fail("written again"))
+    monkeypatch.setattr("server.api.export_encoder", lambda *_, **__: pytest.fail("written again"))
     assert api.get("/api/v1/encoder").content == first.content
     headers = {"If-None-Match": first.headers["ETag"]}
     assert api.get("/api/v1/encoder", headers=headers).status_code == NOT_MODIFIED
+
+
+def test_camera_frames_and_fewer_bits_are_had_by_asking(api: TestClient, encoder: Encoder) -> None:
+    whole = api.get("/api/v1/encoder").content
+    rounded = api.get("/api/v1/encoder", params={"frames": True, "precision": "int8"})
+    assert rounded.status_code == OK and len(rounded.content) < len(whole)
+    module = torch.jit.load(io.BytesIO(rounded.content))
+    frames = torch.randint(0, 255, (2, 40, 50, 3), dtype=torch.uint8)
+    assert module(frames).shape == (2, encoder.embed_dim)
+    head = {"classes": "cat, dog", "format": "pt"}
+    first = api.get("/api/v1/heads", params=head)
+    half = api.get("/api/v1/heads", params={**head, "precision": "float16"})
+    assert half.status_code == OK and half.headers["ETag"] != first.headers["ETag"]
+    assert torch.jit.load(io.BytesIO(half.content)).weights.dtype == torch.float16
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "encoder?precision=int3",
+        "encoder?precision=../../x",
+        "encoder?format=onnx&frames=true",
+        "heads?classes=a,b&precision=int3",
+        "heads?classes=a,b&format=txt&precision=int8",
+    ],
+)
+def test_a_precision_or_variant_that_is_not_on_offer_is_refused(
+    api: TestClient, query: str
+) -> None:
+    assert "choose" in detail(api.get(f"/api/v1/{query}"), UNUSABLE)
 
 
 # Pictures
