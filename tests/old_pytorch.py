@@ -1,4 +1,8 @@
-"""Files of ours in PyTorch 1.13, as Debian's `python3-torch` brings it for the system's Python."""
+"""Files of ours in PyTorch 1.13, as Debian's `python3-torch` brings it for the system's Python.
+
+`OLD_PYTORCH=PYTHON` names another interpreter, for instance one with PyTorch 2.1, the other
+release that phones have.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,9 @@ for i, tensor in enumerate(answer if isinstance(answer, tuple) else (answer,)):
 
 @functools.cache
 def old_python() -> str | None:
-    """A Python whose torch is 1.13, outside of this environment."""
+    """A Python whose torch is 1.13, outside of this environment; or the one asked for."""
+    if asked_for := os.environ.get("OLD_PYTORCH"):
+        return asked_for
     for candidate in ("/usr/bin/python3", "/usr/bin/python3.11", shutil.which("python3.11")):
         if candidate is None or not Path(candidate).exists():
             continue
