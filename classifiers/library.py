@@ -20,11 +20,14 @@ from classifiers.heads import Head
 from classifiers.label_lists import label_list_ids, load_label_list
 from classifiers.prompt_cache import PromptCache
 from classifiers.store import HeadStore
-from classifiers.zero_shot import build_zero_shot_head, zero_shot_head_id
+from classifiers.zero_shot import build_zero_shot_head, check_words, zero_shot_head_id
 
 _log = logging.getLogger(__name__)
 
 MAX_HEADS_IN_MEMORY = 64
+MAX_PROMISES = 1_000  # words of classifiers that nobody has asked for yet
+
+Words = tuple[str, Sequence[str], Sequence[str]]  # name, templates, classes
 
 
 class HeadLibrary:
@@ -35,13 +38,16 @@ class HeadLibrary:
         self._store = store
         self._prompts = PromptCache(encoder.encode_texts)
         self._recent: LRUCache[str, Head] = LRUCache(MAX_HEADS_IN_MEMORY)
-        self._recent_lock = threading.Lock()
+        self._promised: LRUCache[str, Words] = LRUCache(MAX_PROMISES)
+        self._recent_lock = threading.Lock()  # of the two above
         # Locks live as long as somebody builds or waits: ids never end.
         self._building: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
         self.export_lock = threading.Lock()  # an encoder's file is large: one writes, all wait
 
     def find(self, classifier: str) -> Head:
-        """The head of a shipped label set's id or of a head's id; builds the former.
+        """The head of a shipped label set's id or of a head's id.
+
+        Builds the former, and the latter if it was promised.
 
         Raises:
             HeadError: no such classifier for this model.
@@ -51,6 +57,10 @@ class HeadLibrary:
             return self.create(labels.name, labels.templates, labels.classes)
         head = self._remembered(classifier)
         if head is None:
+            with self._recent_lock:
+                promised = self._promised.get(classifier)
+            if promised is not None:
+                return self.create(*promised)
             raise HeadError(
                 f"There is no classifier “{classifier[:64]}” here; choose a label set, "
                 "or create the classifier again."
@@ -91,6 +101,18 @@ class HeadLibrary:
                 self.keep(head)
         # The id leaves out the name, so whoever made these words first named it otherwise.
         return head if head.name == name else replace(head, name=name)
+
+    def promise(self, name: str, templates: Sequence[str], classes: Sequence[str]) -> str:
+        """The id that `create` would give; `find` builds the head when it is asked for.
+
+        Raises:
+            ClassNamesError, TemplateError: as `create`.
+        """
+        check_words(classes, templates)
+        head_id = zero_shot_head_id(self.encoder, classes, templates)
+        with self._recent_lock:
+            self._promised[head_id] = (name, templates, classes)
+        return head_id
 
     def build_label_lists(self) -> None:
         """Builds the heads of all shipped label sets, so that later none has to wait."""

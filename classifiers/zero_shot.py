@@ -37,9 +37,7 @@ def build_zero_shot_head(
     Source: Radford et al. 2021, "Learning Transferable Visual Models From Natural
     Language Supervision", section 3.1.4.
     """
-    classes, templates = tuple(classes), check_templates(templates)
-    check_class_names(classes)
-    check_prompt_count(len(classes), len(templates))
+    classes, templates = check_words(classes, templates)
     encode = encode_texts or encoder.encode_texts
     sums = np.zeros((len(classes), encoder.embed_dim), np.float32)
     # Template by template: prompts that begin alike are encoded together (`causal_text`),
@@ -67,6 +65,20 @@ def build_zero_shot_head(
         std=encoder.std,
         abstain_below=encoder.card.none_of_these_similarity,
     )
+
+
+def check_words(
+    classes: Sequence[str], templates: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Classes and templates that a head can be built from.
+
+    Raises:
+        ClassNamesError, TemplateError: there is nothing to build from, or too much.
+    """
+    classes, templates = tuple(classes), check_templates(templates)
+    check_class_names(classes)
+    check_prompt_count(len(classes), len(templates))
+    return classes, templates
 
 
 def zero_shot_head_id(encoder: Encoder, classes: Sequence[str], templates: Sequence[str]) -> str:

@@ -178,10 +178,8 @@ def _second_opinion(
         [open_picture(path, for_size=library.encoder.image_size)]
     )
     mine = {c.id: c for c in OwnClassifier.list_from(own)}
-    if chosen in mine:  # made of words, so it can be made for any model
-        head = mine[chosen].head(library)
-    else:
-        head = library.find(chosen)
+    # What is made of words can be made for any model.
+    head = library.find(mine[chosen].id_with(library) if chosen in mine else chosen)
     if independent:
         return predict_independently(library, head, embedding)[0]
     return head.predict(embedding)[0]

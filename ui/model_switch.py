@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 def take_up(
     models: LoadedModels, model: str | None, own: Any, chosen: str, picture: str | None
 ) -> tuple[Any, Any, PictureInHand]:
-    """Builds the visitor's classifiers for `model` and encodes the picture with it.
+    """Takes the visitor's classifiers to `model` and encodes the picture with it.
 
-    Where that model cannot be had, the default one answers instead.
+    The chosen classifier is built when it answers, the others when they are chosen.  Where
+    that model cannot be had, the default one answers instead.
 
     Inputs: model's name, None for the default; own classifiers; chosen id; picture's path.
     Outputs: own classifiers; menu of classifiers; what is in hand.
@@ -42,14 +43,14 @@ def take_up(
     kept, moved = [], {}
     for classifier in OwnClassifier.list_from(own):
         try:
-            head = classifier.head(library)
+            new_id = classifier.id_with(library)
         except (HeadsmithError, UnicodeError) as error:
             if classifier.opened and isinstance(error, HeadsmithError):
                 tell(error)
                 kept.append(classifier)  # there again with its model, or once it is opened
             continue  # words that no head can be made of were not written by this page
-        moved[classifier.id] = head.id
-        kept.append(replace(classifier, id=head.id))
+        moved[classifier.id] = new_id
+        kept.append(replace(classifier, id=new_id))
     menu = gr.update(choices=classifier_choices(kept), value=moved.get(chosen, chosen))
     in_hand = _seen(library, picture, model)
     return [classifier.to_browser() for classifier in kept], menu, in_hand

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classifiers.errors import HeadError
-from classifiers.heads import Head
 from classifiers.label_lists import label_list_ids, load_label_list
 
 if TYPE_CHECKING:  # it imports torch
@@ -53,20 +52,20 @@ class OwnClassifier:
     classes: tuple[str, ...]
     opened: bool = False  # from a file
 
-    def head(self, library: HeadLibrary) -> Head:
-        """The classifier for the library's model.
+    def id_with(self, library: HeadLibrary) -> str:
+        """The id by which the library finds the classifier for its model; builds nothing.
 
         Raises:
             HeadsmithError: opened from a file that is gone or of another model; odd words.
         """
         if not self.opened:
-            return library.create(self.name, self.templates, self.classes)
+            return library.promise(self.name, self.templates, self.classes)
         if not library.is_ready(self.id):
             raise HeadError(
                 f"“{self.name}” was opened from a file and is not kept here any more; "
                 "open the file again."
             )
-        return library.find(self.id)
+        return library.find(self.id).id
 
     @staticmethod
     def list_from(browser_state: Any) -> list[OwnClassifier]:

@@ -11,7 +11,7 @@ from classifiers.loading import LoadedModels
 from classifiers.models import PREFERRED, ModelCard
 from ui import model_menu, model_switch
 from ui.create_section import EXAMPLES, language_notes
-from ui.state import PictureInHand
+from ui.state import OwnClassifier, PictureInHand
 
 OWN = [{"id": "0" * 32, "name": "Mine", "templates": ["a {}"], "classes": ["cat", "dog"]}]
 
@@ -37,6 +37,21 @@ def test_a_remembered_model_that_cannot_be_had_leaves_the_default_one_answering(
     assert now.model is None and now.embedding is not None and now.path == str(photo)
     assert menu["value"] == own[0]["id"] != OWN[0]["id"], "rebuilt and still chosen"
     assert len(told) == 1 and told[0].endswith(".")
+
+
+def test_fifty_classifiers_cost_a_switch_nothing_until_one_is_chosen(
+    models: LoadedModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = [
+        OwnClassifier(str(n), f"No {n}", ("a {}",), (f"thing {n}", "other")).to_browser()
+        for n in range(50)
+    ]
+    library = models.library()
+    with monkeypatch.context() as patch:
+        patch.setattr(library, "create", lambda *_: pytest.fail("it was built"))
+        kept, menu, _ = model_switch.take_up(models, None, own, "7", None)
+    assert len(kept) == 50 and menu["value"] == kept[7]["id"]
+    assert library.find(kept[7]["id"]).classes == ("thing 7", "other")
 
 
 def test_a_switch_that_fails_changes_nothing(models: LoadedModels, told: list[str]) -> None:

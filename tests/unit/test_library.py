@@ -176,3 +176,14 @@ def test_all_label_sets_are_ready_after_they_were_prepared(
     monkeypatch.setattr(library_module, "label_list_ids", lambda: some)
     library.build_label_lists()
     assert all(map(library.is_ready, some))
+
+
+def test_a_promised_head_is_built_when_it_is_asked_for(
+    library: HeadLibrary, counting: CountingEncoder
+) -> None:
+    promised = library.promise("Pets", ["a {}"], CLASSES)
+    assert counting.calls == 0 and not library.is_ready(promised)
+    head = library.find(promised)
+    assert (head.id, head.name, counting.calls) == (promised, "Pets", 1)
+    with pytest.raises(ClassNamesError):
+        library.promise("Nothing", ["a {}"], ())
