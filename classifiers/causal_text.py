@@ -51,6 +51,10 @@ class CausalTextTower:
         fast = CausalTextTower(model)
         return fast if fast._agrees_with(model) else None
 
+    def lengths(self, tokens: Tensor) -> Tensor:
+        """How many tokens of each row have to be read: int64 `(n,)`."""
+        return tokens.argmax(dim=-1) + 1  # the end token is the highest number
+
     def encode(self, tokens: Tensor) -> Tensor:
         """Embeddings of prompts.
 

@@ -21,6 +21,7 @@ from threadpoolctl import ThreadpoolController
 from classifiers.batching import Batcher
 from classifiers.causal_text import CausalTextTower
 from classifiers.models import ModelCard, ModelSource
+from classifiers.padded_text import PaddedTextTower
 
 IMAGE_BATCH = 16  # pictures; more gains nothing on a CPU and costs memory
 TEXT_BATCH = 256  # prompts of similar length
@@ -90,7 +91,7 @@ class Encoder:
         self._encode_one: Batcher[torch.Tensor, np.ndarray] = Batcher(
             lambda pixels: list(self._encode_pixels(pixels)), IMAGE_BATCH
         )
-        self._fast_tower = CausalTextTower.of(model)
+        self._fast_tower = CausalTextTower.of(model) or PaddedTextTower.of(model)
         self.embed_dim = int(self.encode_texts(["a"]).shape[1])
 
     def encode_images(self, pictures: Sequence[Image.Image]) -> np.ndarray:
@@ -125,7 +126,7 @@ class Encoder:
         """Text embeddings.  A text longer than `context_length` is cut (see `cut_texts`).
 
         Where the text tower allows it, computes only what can change the result (see
-        `causal_text`); the numbers are the same.
+        `causal_text` and `padded_text`); the numbers are the same.
 
         Args:
             progress: called after each batch; what it raises stops the work.
@@ -136,7 +137,7 @@ class Encoder:
         if not texts:
             return np.empty((0, self.embed_dim), np.float32)
         tokens = self._tokenize(texts)  # (n, context_length)
-        lengths = tokens.argmax(dim=-1) + 1 if self._fast_tower is not None else None
+        lengths = self._fast_tower.lengths(tokens) if self._fast_tower is not None else None
         order = torch.arange(len(texts)) if lengths is None else lengths.argsort(stable=True)
         rows = None
         for start in range(0, len(texts), TEXT_BATCH):

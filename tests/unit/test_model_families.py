@@ -24,6 +24,7 @@ from classifiers.export import export_head
 from classifiers.heads import Head
 from classifiers.model_files import load_encoder, load_encoder_from
 from classifiers.models import ModelSource
+from classifiers.padded_text import PaddedTextTower
 from classifiers.zero_shot import build_zero_shot_head
 
 TOLERANCE = 1e-5  # float32: batches and cut prompts change the order of additions
@@ -110,6 +111,32 @@ def test_probabilities_are_those_of_the_model_s_own_scale_and_bias(
         for guess in prediction:
             expected = float(theirs[row, WORDS.index(guess.class_name)])
             assert guess.probability == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_of_a_masked_padding_only_what_the_longest_prompt_needs_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_model(tmp_path, FAMILIES["XLM-RoBERTa"], {})
+    ours = load_encoder(f"local-dir:{tmp_path}")
+    read: list[int] = []
+    original = PaddedTextTower.encode
+
+    def count(tower: PaddedTextTower, tokens: torch.Tensor) -> torch.Tensor:
+        read.append(tokens.numel())
+        return original(tower, tokens)
+
+    monkeypatch.setattr(PaddedTextTower, "encode", count)
+    ours.encode_texts(["cat", "dogs"])
+    assert read == [2 * 6], "the four characters of “dogs”, its start and its end"
+
+
+def test_a_tower_to_which_padding_makes_a_difference_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = make_model(tmp_path, FAMILIES["XLM-RoBERTa"], {})
+    assert PaddedTextTower.of(theirs) is not None
+    monkeypatch.setattr(theirs, "encode_text", lambda tokens: tokens.float().cumsum(-1)[:, -4:])
+    assert PaddedTextTower.of(theirs) is None
 
 
 def test_long_texts_are_noticed(pair: Pair) -> None:
