@@ -6,11 +6,9 @@ python app.py [--host 127.0.0.1] [--port 7860] [--model auto] [--offline] ...
 from __future__ import annotations
 
 import os
-import socket
 
 from settings import read_settings
 
-FIRST_PORT = 7860  # Gradio's, and what Spaces expect
 MAX_UPLOAD = "50mb"
 MAX_WAITING = 64  # requests in the queue; more are told to come back
 SECONDS_TO_FINISH = 3  # for what is being answered when the server is stopped
@@ -41,14 +39,13 @@ def main(arguments: list[str] | None = None) -> None:
     keeper = LimitKeeper(settings.limits)
     page = build_page(models, keeper)
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=4)
-    port = settings.port or first_free_port(settings.host)
     server = build_server(
         models,
         page,
         keeper,
         settings.cache_dir / "encoders",
         server_name=settings.host,
-        server_port=port,
+        server_port=settings.port,
         theme=theme(),
         css_paths=[CSS_FILE],
         max_file_size=MAX_UPLOAD,
@@ -60,30 +57,17 @@ def main(arguments: list[str] | None = None) -> None:
     models.preload()  # in the background: the page is there first
     if settings.model == "auto" and not settings.offline:
         models.preload(PREFERRED)
-    print(f"Headsmith is on http://{settings.host}:{port}", flush=True)
+    print(f"Headsmith is on http://{settings.host}:{settings.port}", flush=True)
     uvicorn.run(
         server,
         host=settings.host,
-        port=port,
+        port=settings.port,
         log_level="warning",
         # Open pages and assistants hold connections that never end by themselves.
         timeout_graceful_shutdown=SECONDS_TO_FINISH,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies or None,
     )
-
-
-def first_free_port(host: str) -> int:
-    """The first port from 7860 on that nobody listens on, as Gradio itself chooses."""
-    for port in range(FIRST_PORT, FIRST_PORT + 100):
-        with socket.socket() as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                trial.bind((host, port))
-            except OSError:
-                continue
-            return port
-    raise SystemExit(f"No port from {FIRST_PORT} to {FIRST_PORT + 99} is free; give one: --port.")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from platformdirs import user_cache_dir
 
 from server.limits import Limits
 
+FIRST_PORT = 7860  # Gradio's, and what Spaces expect
 TRUE = ("1", "true", "yes", "on")
 
 
@@ -19,7 +21,7 @@ class Settings:
     """How this process runs: from the command line, else the environment, else defaults."""
 
     host: str
-    port: int | None  # None: the first free one from 7860 on
+    port: int
     model: str
     max_models: int
     offline: bool
@@ -77,7 +79,7 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
     chosen = parser.parse_args(arguments)
     return Settings(
         host=chosen.host,
-        port=chosen.port,
+        port=chosen.port or first_free_port(chosen.host),
         model=chosen.model,
         max_models=chosen.max_models,
         offline=chosen.offline,
@@ -103,3 +105,16 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         default="*" if "SPACE_ID" in os.environ else "",  # Spaces are reached by a proxy only
         help="addresses, separated by commas, whose X-Forwarded-For is believed",
     )
+
+
+def first_free_port(host: str) -> int:
+    """The first port from 7860 on that nobody listens on, as Gradio itself chooses."""
+    for port in range(FIRST_PORT, FIRST_PORT + 100):
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise SystemExit(f"No port from {FIRST_PORT} to {FIRST_PORT + 99} is free; give one: --port.")
