@@ -17,9 +17,9 @@ def tell(error: HeadsmithError) -> None:
     A warning and not `gr.Error`, which would cover the answer with the word “Error”.
     """
     if isinstance(error, Cancelled):
-        gr.Info(escape(str(error)), duration=SECONDS_SHOWN)
+        gr.Info(escape(str(error)), duration=SECONDS_SHOWN, title="Stopped")
         return
-    gr.Warning(escape(str(error)), duration=SECONDS_SHOWN)
+    gr.Warning(escape(str(error)), duration=SECONDS_SHOWN, title="That did not work")
 
 
 def api_error(error: HeadsmithError) -> gr.Error:
