@@ -31,6 +31,16 @@ def embed_pictures(encoder: Encoder, pictures: Pictures) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def measured_heads(encoder: Encoder, captions: list[Caption]) -> tuple[Head, Head]:
+    """The label sets everything is measured with: the class names, and the shipped nouns."""
+    names = [caption.name for caption in captions]
+    nouns = load_label_list("nouns")
+    return (
+        build_zero_shot_head(encoder, names, [DEFAULT_TEMPLATE], name="class names"),
+        build_zero_shot_head(encoder, nouns.classes, nouns.templates, name=nouns.name),
+    )
+
+
 def measure_names(head: Head, images: np.ndarray, labels: np.ndarray) -> list[Row]:
     """Top-1, top-5 and calibration among the class names, on the half not fitted on."""
     predictions = head.predict(images, k=5)
@@ -113,14 +123,11 @@ def measure_pictures(encoder: Encoder, pictures: Pictures) -> list[Row]:
     """Every row that needs pictures."""
     captions = [caption_of(each) for each in pictures.wordnet_ids]
     images = embed_pictures(encoder, pictures)
-    names = [caption.name for caption in captions]
-    named = build_zero_shot_head(encoder, names, [DEFAULT_TEMPLATE], name="200")
-    nouns = load_label_list("nouns")
-    open_head = build_zero_shot_head(encoder, nouns.classes, nouns.templates, name="nouns")
+    names, nouns = measured_heads(encoder, captions)
     return [
-        *measure_names(named, images, pictures.labels),
-        *measure_nouns(open_head, images, pictures.labels, captions),
-        *measure_strangers(named, images, pictures.labels),
+        *measure_names(names, images, pictures.labels),
+        *measure_nouns(nouns, images, pictures.labels, captions),
+        *measure_strangers(names, images, pictures.labels),
     ]
 
 

@@ -14,12 +14,12 @@ import torch
 from open_clip import CLIP
 from torch.nn import functional
 
-from classifiers import build_zero_shot_head, load_encoder, load_label_list
+from classifiers import load_encoder
 from training.architecture import encode_tokens, read_config, write_checkpoint
 from training.calibrate import fit_logit_scale, none_of_these
 from training.captions import caption_of
 from training.corpus import NEUTRAL_FRAMES, Prompt
-from training.evaluate import DEFAULT_TEMPLATE, embed_pictures
+from training.evaluate import DEFAULT_TEMPLATE, embed_pictures, measured_heads
 from training.pictures import Pictures
 from training.text_tower import tokenize
 from training.word_table import VECTOR_FRAMES
@@ -71,15 +71,12 @@ def calibrate_checkpoint(folder: Path, pictures: Pictures) -> tuple[float, float
     encoder = load_encoder(f"local-dir:{folder}")
     captions = [caption_of(each) for each in pictures.wordnet_ids]
     images = embed_pictures(encoder, even)
-    names = [caption.name for caption in captions]
-    named = build_zero_shot_head(encoder, names, [DEFAULT_TEMPLATE], name="names")
-    nouns = load_label_list("nouns")
-    opened = build_zero_shot_head(encoder, nouns.classes, nouns.templates, name="nouns")
+    names, nouns = measured_heads(encoder, captions)
     right = np.array([[word in caption.words for word in nouns.classes] for caption in captions])
-    by_name, by_noun = images @ named.weights.T, images @ opened.weights.T
-    answers = np.eye(len(names), dtype=bool)
+    by_name, by_noun = images @ names.weights.T, images @ nouns.weights.T
+    answers = np.eye(len(captions), dtype=bool)
     scale = fit_logit_scale([(by_name, answers[even.labels]), (by_noun, right[even.labels])])
-    kept = np.random.default_rng(0).permutation(len(names))[: len(names) // 2]
+    kept = np.random.default_rng(0).permutation(len(captions))[: len(captions) // 2]
     is_known = np.isin(even.labels, kept)
     best = by_name[:, kept].max(1)
     threshold, _ = none_of_these(best[is_known], best[~is_known])
