@@ -2,6 +2,7 @@
 
 import copy
 import json
+from argparse import Namespace
 
 import numpy as np
 import open_clip
@@ -22,6 +23,7 @@ from training.corpus import Prompt
 from training.image_tower import ImageData, WordTable, train_image_tower
 from training.refit import refit_projection
 from training.schedule import one_cycle
+from training.steps import load_towers
 from training.targets import CommonParts, unit
 from training.text_tower import tokenize, train_text_tower
 from training.word_table import Words
@@ -139,6 +141,23 @@ def test_a_written_checkpoint_loads_through_open_clip_and_the_product(config, tm
     encoder = load_encoder(name)
     np.testing.assert_allclose(encoder.encode_texts(["a cat"]), text.numpy(), atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(encoder.encode_images([picture]), axis=1), 1, 1e-5)
+
+
+def test_training_goes_on_from_a_checkpoint_with_its_words_as_they_are(
+    config, words, pictures, tmp_path
+):
+    written = build_model(config)
+    write_checkpoint(written, config, tmp_path)
+    words.save(tmp_path / "words.npz")
+    options = Namespace(out=tmp_path, work=tmp_path, start=tmp_path, round=1)
+    model, table, _ = load_towers(options, [])
+    tokens = torch.randint(1, 300, (2, model.context_length))
+    with torch.inference_mode():  # float16 in the file
+        pairs = [encode_tokens(each, tokens) for each in (written, model)]
+    torch.testing.assert_close(*pairs, atol=2e-2, rtol=2e-2)
+    before = table.vectors().clone()
+    train_image_tower(model, table, [pictures], tmp_path / "image.pt", [32], batch_size=16)
+    torch.testing.assert_close(table.vectors(), before)
 
 
 def test_crops_are_normalised_pictures_of_the_size_asked_for():
