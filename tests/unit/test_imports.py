@@ -29,6 +29,11 @@ def test_nothing_under_classifiers_knows_of_the_web(path: Path) -> None:
     assert not imported_by(path) & {"gradio", "fastapi", "starlette", "ui", "server", "app"}
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "server").glob("*.py")), ids=lambda path: path.stem)
+def test_the_server_knows_nothing_of_the_page(path: Path) -> None:
+    assert not imported_by(path) & {"ui", "app", "settings"}
+
+
 def test_the_page_is_built_without_torch() -> None:
     code = (
         "import sys, server.app, ui.page, ui.theme\n"
