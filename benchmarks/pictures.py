@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio
+import open_clip
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from benchmarks.measure import Row, median_seconds
@@ -24,6 +26,8 @@ def photo() -> Path:
 
 def rows(encoder: Encoder, library: HeadLibrary) -> list[Row]:
     path = photo()
+    settings = open_clip.get_model_preprocess_cfg(encoder.model)
+    preprocess = image_transform_v2(PreprocessCfg(**settings), is_train=False)
     head = library.find("nouns")
     embedding = encoder.encode_images([open_picture(path)])
 
@@ -35,7 +39,7 @@ def rows(encoder: Encoder, library: HeadLibrary) -> list[Row]:
 
     def bare() -> None:
         with torch.inference_mode():
-            encoder.model.encode_image(encoder._preprocess(Image.open(path)).unsqueeze(0))
+            encoder.model.encode_image(preprocess(Image.open(path)).unsqueeze(0))
 
     def one_by_one() -> None:
         for _ in range(PICTURES):

@@ -17,9 +17,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from threadpoolctl import ThreadpoolController
+from torchvision.transforms import Compose
 
 from classifiers.batching import Batcher
 from classifiers.causal_text import CausalTextTower
+from classifiers.memory import keep_freed_memory
 from classifiers.models import ModelCard, ModelSource
 from classifiers.padded_text import PaddedTextTower
 
@@ -33,6 +35,8 @@ START_AND_END = 4  # tokens around a text, and what a tokenizer may put before i
 MAX_ASPECT_RATIO = 8
 
 Progress = Callable[[int, int], None]  # called with (prompts done, prompts in all)
+
+keep_freed_memory()
 
 # After a product numpy's threads go on spinning for a while; a picture encoded meanwhile
 # takes twice as long.  Heads are small enough for one thread.
@@ -61,14 +65,17 @@ class Encoder:
         source: ModelSource,
         fingerprint: str,
         model: Any,  # an open_clip.CLIP or CustomTextCLIP, whose attributes differ
-        preprocess: Callable[..., Any],
+        preprocess: Compose,
         tokenizer: Callable[..., torch.Tensor],
     ) -> None:
         self.model = model
         self.model_name = source.name
         self.card: ModelCard = source.card
         self.fingerprint = fingerprint
-        self._preprocess = preprocess
+        # What follows resizing and cropping is done for a whole batch: many threads with
+        # torch's small operations each are in each other's way.
+        *resize_and_crop, _to_tensor, _normalise = preprocess.transforms
+        self._resize_and_crop = Compose(resize_and_crop)
         self._tokenizer = tokenizer
         self._tokenizer_lock = threading.Lock()  # fast tokenizers are not for two threads
 
@@ -88,7 +95,7 @@ class Encoder:
         bias = getattr(model, "logit_bias", None)
         self.logit_bias = 0.0 if bias is None else float(bias.detach())
         self.activation = "softmax" if bias is None else "sigmoid"
-        self._encode_one: Batcher[torch.Tensor, np.ndarray] = Batcher(
+        self._encode_one: Batcher[np.ndarray, np.ndarray] = Batcher(
             lambda pixels: list(self._encode_pixels(pixels)), IMAGE_BATCH
         )
         self._fast_tower = CausalTextTower.of(model) or PaddedTextTower.of(model)
@@ -111,16 +118,19 @@ class Encoder:
             rows.append(self._encode_pixels(pixels))
         return np.concatenate(rows)
 
-    def _encode_pixels(self, pixels: Sequence[torch.Tensor]) -> np.ndarray:
-        """float32 `(len(pixels), embed_dim)`, unit rows."""
+    def _encode_pixels(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
+        """Prepared pictures → float32 `(len(pixels), embed_dim)`, unit rows."""
+        mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (self.mean, self.std))
         with torch.inference_mode():
-            return F.normalize(self.model.encode_image(torch.stack(list(pixels))), dim=-1).numpy()
+            batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
+            batch = batch.float().div_(255).sub_(mean).div_(std)
+            return F.normalize(self.model.encode_image(batch), dim=-1).numpy()
 
-    def _pixels(self, picture: Image.Image) -> torch.Tensor:
-        """float32 `(3, height, width)`, normalised by `mean` and `std`."""
+    def _pixels(self, picture: Image.Image) -> np.ndarray:
+        """As the image tower takes it, but not normalised: uint8 `(height, width, 3)`."""
         if self.resize_mode == "shortest":
             picture = _middle(picture, MAX_ASPECT_RATIO)
-        return self._preprocess(picture)
+        return np.asarray(self._resize_and_crop(picture))
 
     def encode_texts(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Text embeddings.  A text longer than `context_length` is cut (see `cut_texts`).

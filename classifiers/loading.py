@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from classifiers.errors import HeadsmithError, ModelError
-from classifiers.memory import check_memory
+from classifiers.memory import check_memory, give_back_freed_memory
 from classifiers.models import (
     BUILTIN,
     PREFERRED,
@@ -252,7 +252,8 @@ class LoadedModels:
             for name in names:
                 self._still_working[name] = self._futures.pop(name).result()
                 del self._statuses[name]
-        gc.collect()  # their memory is wanted now
+        gc.collect()
+        give_back_freed_memory()  # it is wanted now
 
 
 def _has_failed(future: Future[HeadLibrary]) -> bool:

@@ -80,7 +80,9 @@ def check(encoder: Encoder, suffix: str, run: Callable[[Path, np.ndarray], np.nd
             return str(error)
         megabytes = path.stat().st_size / 1e6
         rows = run(path, pixels)
-    difference = float(np.abs(rows - encoder._encode_pixels(list(prepared))).max())
+    with torch.inference_mode():
+        expected = encoder.model.encode_image(prepared, normalize=True).numpy()
+    difference = float(np.abs(rows - expected).max())
     verdict = "" if difference <= SAME else "DIFFERS: "
     return f"{verdict}{difference:.1e}, {megabytes:,.0f} MB"
 
