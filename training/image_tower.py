@@ -64,12 +64,19 @@ class WordTable(nn.Module):
         self.moved = nn.Parameter(torch.zeros_like(self.teacher))
         self.log_scales = nn.Parameter(torch.log(torch.tensor([20.0, 16.0])))
 
-    def carry_over(self, vocabulary: list[str], earlier: list[str], moved: torch.Tensor) -> None:
-        """Takes up an earlier table's moves, word by word, for the words both know."""
+    def carry_over(
+        self,
+        vocabulary: list[str],
+        earlier: list[str],
+        moved: torch.Tensor,
+        log_scales: torch.Tensor,
+    ) -> None:
+        """Takes up an earlier table's scales, and its moves for the words both know."""
         index = {word: i for i, word in enumerate(earlier)}
         known = [i for i, word in enumerate(vocabulary) if word in index]
         with torch.no_grad():
             self.moved[known] = moved[[index[vocabulary[i]] for i in known]]
+            self.log_scales.copy_(log_scales)
 
     def vectors(self) -> torch.Tensor:
         """(n_words, 384), unit rows."""

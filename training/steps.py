@@ -135,7 +135,8 @@ def load_towers(
         if state := load_state(path):
             model.visual.load_state_dict(state["average"])
             earlier = json.loads(path.with_suffix(".json").read_text())
-            table.carry_over(known.vocabulary, earlier, state["table"]["moved"])
+            words = state["table"]
+            table.carry_over(known.vocabulary, earlier, words["moved"], words["log_scales"])
             break
     for path in text_states:
         if state := load_state(path):

@@ -93,7 +93,9 @@ def test_the_image_tower_learns_colours_and_resumes(config, words, pictures, tmp
 
 def test_words_stay_near_the_teacher_and_carry_over_by_name(words):
     table = WordTable(words)
-    table.carry_over(WORDS, ["blue", "unheard of"], torch.ones(2, 384))
+    scales = torch.tensor([3.5, 3.8])
+    table.carry_over(WORDS, ["blue", "unheard of"], torch.ones(2, 384), scales)
+    assert torch.equal(table.log_scales.detach(), scales)
     moved = table.moved.detach().abs().sum(1)
     assert moved[WORDS.index("blue")] > 0
     assert moved.sum() == moved[WORDS.index("blue")]
