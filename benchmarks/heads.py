@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 import time
 from collections.abc import Sequence
@@ -117,8 +118,9 @@ def memory_row(model: str) -> Row:
 
 
 def growth(encoder: Encoder) -> list[tuple[int, float]]:
-    """`(classes, seconds)` for lists that grow."""
-    names = [f"thing number {i}" for i in range(max(GROWTH))]
+    """`(classes, seconds)` for lists that grow, their names no longer on average."""
+    nouns, chance = load_label_list("nouns").classes, random.Random(0)
+    names = [" ".join(chance.sample(nouns, 2)) for _ in range(max(GROWTH))]
     points = []
     for n in GROWTH:
         build = partial(build_zero_shot_head, encoder, names[:n], [TEMPLATE], name="x")
