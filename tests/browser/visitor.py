@@ -21,7 +21,7 @@ def one_of(list_id: str) -> re.Pattern[str]:
 
 
 # What Gradio logs when a page is left while it listens to the server.
-SAID_WHEN_LEAVING = ("AbortError: signal is aborted", "Unexpected error Connection errored out")
+SAID_WHEN_LEAVING = ("AbortError: ", "Unexpected error Connection errored out")
 
 
 @dataclass
