@@ -35,7 +35,7 @@ def rows(encoder: Encoder, library: HeadLibrary) -> list[Row]:
         library.find("nouns").predict(embedding)
 
     def ours() -> None:
-        head.predict(encoder.encode_images([open_picture(path, for_size=encoder.image_size)]))
+        head.predict(encoder.encode_picture(path))
 
     def bare() -> None:
         with torch.inference_mode():

@@ -11,15 +11,14 @@ from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 from transformers import pipeline as make_pipeline
 
+from benchmarks.heads import TEMPLATE
 from benchmarks.measure import Row, median_seconds
 from benchmarks.pictures import photo
 from classifiers.encoder import Encoder
 from classifiers.heads import Head
-from classifiers.images import open_picture
 from classifiers.label_lists import load_label_list
 from classifiers.zero_shot import build_zero_shot_head
 
-TEMPLATE = "This is a photo of a {}"
 SPECIAL_TOKENS = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
 
 
@@ -40,7 +39,7 @@ def rows(encoder: Encoder) -> list[Row]:
         another_picture(build_zero_shot_head(encoder, classes, [TEMPLATE], name="x"))
 
     def another_picture(head: Head) -> None:
-        head.predict(encoder.encode_images([open_picture(photo(), for_size=encoder.image_size)]))
+        head.predict(encoder.encode_picture(photo()))
 
     made = build_zero_shot_head(encoder, classes, [TEMPLATE], name="x")
     new, another, peers = map(median_seconds, (ours, lambda: another_picture(made), theirs))

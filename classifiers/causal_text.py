@@ -18,7 +18,7 @@ from torch import Tensor
 
 # Rounding differs between the two ways; a wrong assumption about a tower shows as more.
 PROBE_TOLERANCE = 1e-4  # largest difference of a unit vector's entries
-_PROBE_LENGTHS = (3, 6, 9)  # tokens
+PROBE_LENGTHS = (3, 6, 9)  # tokens
 
 KeysValues = tuple[Tensor, Tensor]  # each (1 or n, heads, tokens, head_dim)
 
@@ -99,8 +99,8 @@ class CausalTextTower:
         """Whether both ways give the same on prompts of several lengths."""
         context_length, n_words = self.positional_embedding.shape[0], self.token_embedding
         end = n_words.num_embeddings - 1
-        tokens = torch.zeros(len(_PROBE_LENGTHS), context_length, dtype=torch.int64)
-        for row, length in enumerate(_PROBE_LENGTHS):
+        tokens = torch.zeros(len(PROBE_LENGTHS), context_length, dtype=torch.int64)
+        for row, length in enumerate(PROBE_LENGTHS):
             length = min(length, context_length - 1)
             tokens[row, :length] = torch.arange(1, length + 1)
             tokens[row, length] = end

@@ -21,6 +21,7 @@ from torchvision.transforms import Compose
 
 from classifiers.batching import Batcher
 from classifiers.causal_text import CausalTextTower
+from classifiers.images import PictureSource, open_picture
 from classifiers.memory import keep_freed_memory
 from classifiers.models import ModelCard, ModelSource
 from classifiers.padded_text import PaddedTextTower
@@ -84,6 +85,9 @@ class Encoder:
         self.image_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
         self.mean: tuple[float, ...] = tuple(settings["mean"])
         self.std: tuple[float, ...] = tuple(settings["std"])
+        self._mean, self._std = (
+            torch.tensor(each).view(1, 3, 1, 1) for each in (self.mean, self.std)
+        )
         self.interpolation: str = settings["interpolation"]
         self.resize_mode: str = settings["resize_mode"]
 
@@ -118,12 +122,19 @@ class Encoder:
             rows.append(self._encode_pixels(pixels))
         return np.concatenate(rows)
 
+    def encode_picture(self, source: PictureSource) -> np.ndarray:
+        """float32 `(1, embed_dim)`, unit row, of a picture decoded no larger than needed.
+
+        Raises:
+            ImageError: as `images.open_picture`.
+        """
+        return self.encode_images([open_picture(source, for_size=self.image_size)])
+
     def _encode_pixels(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
         """Prepared pictures → float32 `(len(pixels), embed_dim)`, unit rows."""
-        mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (self.mean, self.std))
         with torch.inference_mode():
             batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
-            batch = batch.float().div_(255).sub_(mean).div_(std)
+            batch = batch.float().div_(255).sub_(self._mean).div_(self._std)
             return F.normalize(self.model.encode_image(batch), dim=-1).numpy()
 
     def _pixels(self, picture: Image.Image) -> np.ndarray:

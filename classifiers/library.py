@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
@@ -78,8 +78,13 @@ class HeadLibrary:
         templates: Sequence[str],
         classes: Sequence[str],
         progress: Progress | None = None,
+        before_building: Callable[[int], None] | None = None,
     ) -> Head:
         """The zero-shot head of these words: from memory, from disk, or built now.
+
+        Args:
+            before_building: called with the number of classes, only where the head has to be
+                built; what it raises stops that.
 
         Raises:
             ClassNamesError, TemplateError: as `build_zero_shot_head`.
@@ -90,6 +95,8 @@ class HeadLibrary:
         with building:
             head = self._remembered(head_id)
             if head is None:
+                if before_building is not None:
+                    before_building(len(classes))
                 head = build_zero_shot_head(
                     self.encoder,
                     classes,

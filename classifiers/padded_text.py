@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from open_clip.hf_model import HFTextEncoder
 from torch import Tensor
 
-PROBE_TOLERANCE = 1e-4  # largest difference of a unit vector's entries, as in `causal_text`
-_PROBE_LENGTHS = (3, 6, 9)  # tokens
+from classifiers.causal_text import PROBE_LENGTHS, PROBE_TOLERANCE
+
 _PROBE_WIDTH = 16  # tokens, padding included
 
 
@@ -45,10 +45,10 @@ class PaddedTextTower:
 
     def _agrees(self) -> bool:
         """Whether padding makes no difference to prompts of several lengths."""
-        tokens = torch.full((len(_PROBE_LENGTHS), _PROBE_WIDTH), self._padding)
-        for row, length in enumerate(_PROBE_LENGTHS):
+        tokens = torch.full((len(PROBE_LENGTHS), _PROBE_WIDTH), self._padding)
+        for row, length in enumerate(PROBE_LENGTHS):
             tokens[row, :length] = self._padding + torch.arange(1, length + 1)
         with torch.inference_mode():
             plain = F.normalize(self.encode(tokens), dim=-1)
-            fast = F.normalize(self.encode(tokens[:, : max(_PROBE_LENGTHS)]), dim=-1)
+            fast = F.normalize(self.encode(tokens[:, : max(PROBE_LENGTHS)]), dim=-1)
         return bool((plain - fast).abs().max() < PROBE_TOLERANCE)

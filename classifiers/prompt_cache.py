@@ -32,18 +32,18 @@ class PromptCache:
         self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
     ) -> np.ndarray:
         """As `Encoder.encode_texts`: float32 `(len(texts), embed_dim)`, unit rows."""
+        if not texts:
+            return self._encode(texts, progress)
         with self._lock:
             rows = {text: self._rows.get(text) for text in texts}
         missing = [text for text, row in rows.items() if row is None]
-        if missing or not rows:
+        if missing:
 
             def report(done: int, _all: int) -> None:
                 if progress is not None:
                     progress(len(texts) - len(missing) + done, len(texts))
 
             encoded = self._encode(missing, report)
-            if not rows:
-                return encoded
             with self._lock:
                 for text, row in zip(missing, encoded, strict=True):
                     # A copy: a row of a larger array would keep all of it in memory.

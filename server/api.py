@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +33,6 @@ from classifiers.export import (
     resource_name,
 )
 from classifiers.heads import Head
-from classifiers.images import open_picture
 from classifiers.label_lists import (
     join_class_names,
     label_list_ids,
@@ -130,10 +130,10 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
         words = read_typed_words(name, template, classes)
 
         def build(progress: Callable[[int, int], None]) -> Head:
-            library = models.library()
-            if not library.has(words.templates, words.classes):
-                keeper.count_new_head(request, len(words.classes))
-            return library.create(words.name, words.templates, words.classes, progress)
+            count = partial(keeper.count_new_head, request)
+            return models.library().create(
+                words.name, words.templates, words.classes, progress, count
+            )
 
         head = await run_while_wanted(request, build)
         return await _head_response(request, head, format, precision, ASK_AGAIN)
@@ -172,10 +172,7 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
         def work(_: Any) -> Answer:
             library = models.library()
             head = library.find(classifier)
-            embedding = library.encoder.encode_images(
-                [open_picture(data, for_size=library.encoder.image_size)]
-            )
-            prediction = head.predict(embedding)[0]
+            prediction = head.predict(library.encoder.encode_picture(data))[0]
             guesses = [Guess(**guess._asdict()) for guess in prediction]
             return Answer(
                 classifier=classifier,

@@ -161,9 +161,7 @@ def create(
         words = read_typed_words(name, template, classes)
         progress((0, len(words.classes)), desc="Reading the class names", unit="classes")
         library = models.library(model_of(in_hand))
-        if not library.has(words.templates, words.classes):
-            count_new_head(len(words.classes))
-        head = library.create(words.name, words.templates, words.classes, report)
+        head = library.create(words.name, words.templates, words.classes, report, count_new_head)
     except HeadsmithError as error:
         tell(error)
         return gr.skip(), gr.skip(), render.error_html(str(error))

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar
 
 import gradio as gr
 
 from classifiers.errors import HeadsmithError
 from classifiers.export import HEAD_FORMATS, export_head, resource_name
-from classifiers.images import open_picture
 from classifiers.label_lists import (
     label_list_ids,
     load_label_list,
@@ -45,8 +44,7 @@ def classify(models: LoadedModels, image: str | None, classifier: str) -> dict[s
             raise gr.Error("Send a picture.", print_exception=False)
         library = models.library()
         head = library.find(classifier or "")
-        picture = open_picture(image, for_size=library.encoder.image_size)
-        prediction = head.predict(library.encoder.encode_images([picture]))[0]
+        prediction = head.predict(library.encoder.encode_picture(image))[0]
     except HeadsmithError as error:
         raise api_error(error) from error
     return {guess.class_name: guess.probability for guess in prediction}
@@ -71,10 +69,10 @@ def create_classifier(
     try:
         # A client may send null where a text belongs.
         words = read_typed_words(name or "", template or "", classes or "")
-        library = models.library()
-        if not library.has(words.templates, words.classes):
-            keeper.count_new_head(request, len(words.classes))
-        head = library.create(words.name, words.templates, words.classes)
+        count = partial(keeper.count_new_head, request)
+        head = models.library().create(
+            words.name, words.templates, words.classes, before_building=count
+        )
     except HeadsmithError as error:
         raise api_error(error) from error
     left_out = f", {words.n_repeated:,} repeated left out" if words.n_repeated else ""

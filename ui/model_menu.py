@@ -11,7 +11,6 @@ import gradio as gr
 
 from classifiers.errors import HeadsmithError
 from classifiers.heads import Prediction
-from classifiers.images import open_picture
 from classifiers.independent import predict_independently
 from classifiers.loading import LoadedModels
 from classifiers.models import PREFERRED, curated_models
@@ -174,9 +173,7 @@ def _second_opinion(
     models: LoadedModels, other: str, path: str, chosen: str, own: Any, independent: bool
 ) -> Prediction:
     library = models.library(other)
-    embedding = library.encoder.encode_images(
-        [open_picture(path, for_size=library.encoder.image_size)]
-    )
+    embedding = library.encoder.encode_picture(path)
     mine = {c.id: c for c in OwnClassifier.list_from(own)}
     # What is made of words can be made for any model.
     head = library.find(mine[chosen].id_with(library) if chosen in mine else chosen)

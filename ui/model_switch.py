@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from classifiers.errors import HeadsmithError
-from classifiers.images import open_picture
 from classifiers.loading import LoadedModels
 from ui import model_menu
 from ui.classify_tab import ClassifyTab, answer, answer_all
@@ -60,9 +59,7 @@ def _seen(library: HeadLibrary, picture: str | None, model: str | None) -> Pictu
     if picture is None:
         return PictureInHand(model=model)
     try:
-        embedding = library.encoder.encode_images(
-            [open_picture(picture, for_size=library.encoder.image_size)]
-        )
+        embedding = library.encoder.encode_picture(picture)
     except HeadsmithError:  # an upload that has been tidied away since
         return PictureInHand(model=model)
     return PictureInHand(picture, embedding, model)
