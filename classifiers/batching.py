@@ -1,20 +1,24 @@
 """Calls that come at the same time, answered together; a lone call waits for nobody.
 
-The first caller leads: it computes what has come in so far in one batch, again and again
-until its own part is done, then hands the lead on.  So a batch forms only while the model is
-busy anyway, and no thread of our own is needed.
+One thread computes, whoever calls: a thread of torch's brings its own helpers and memory,
+so that many which compute by turns are slower. What has come in meanwhile is the next batch.
+Callers who have just been answered together are likely to be back soon, and a batch costs
+less than its parts: after one of many the thread waits a little for as many again.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+PATIENCE = 0.1  # of the time the last batch took: what waiting for company may add to a call
 
 
 class Batcher(Generic[Item, Result]):
@@ -24,32 +28,46 @@ class Batcher(Generic[Item, Result]):
         self._compute = compute
         self._most = most  # items in one batch
         self._waiting: deque[tuple[Item, Future[Result]]] = deque()
-        self._lock = threading.Lock()  # of the queue
-        self._lead = threading.Lock()  # of the model
+        self._arrival = threading.Condition()  # guards the queue
+        self._is_running = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
 
     def __call__(self, item: Item) -> Result:
         """The result for `item`; raises what `compute` raised for its batch."""
         future: Future[Result] = Future()
-        with self._lock:
+        with self._arrival:
             self._waiting.append((item, future))
-        while not future.done():
-            # Whoever holds the lead may be computing our item; then there is nothing to do.
-            if self._lead.acquire(timeout=0.05):
-                try:
-                    if not future.done():
-                        self._run_one_batch()
-                finally:
-                    self._lead.release()
+            if self._is_running:
+                self._arrival.notify()
+            else:
+                self._is_running = True
+                self._thread.submit(self._run)
         return future.result()
 
-    def _run_one_batch(self) -> None:
-        with self._lock:
-            batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-        try:
-            results = self._compute([item for item, _ in batch])
-        except BaseException as error:
-            for _, future in batch:
-                future.set_exception(error)
-            return
-        for (_, future), result in zip(batch, results, strict=True):
-            future.set_result(result)
+    def _run(self) -> None:
+        """Batch after batch, until nobody has come for a while."""
+        company, patience = 1, 0.0
+        while batch := self._next_batch(company, patience):
+            begun = time.perf_counter()
+            results: Sequence[Result] = ()
+            error: BaseException | None = None
+            try:
+                results = self._compute([item for item, _ in batch])
+            except BaseException as failure:
+                error = failure
+            patience = PATIENCE * (time.perf_counter() - begun)
+            # Before anyone is answered: who calls again and again alone is no company.
+            company = min(self._most, len(batch) + len(self._waiting))
+            for number, (_, future) in enumerate(batch):
+                if error is None:
+                    future.set_result(results[number])
+                else:
+                    future.set_exception(error)
+
+    def _next_batch(self, company: int, patience: float) -> list[tuple[Item, Future[Result]]]:
+        """What waits, once it is as many as `company` or `patience` seconds are over."""
+        with self._arrival:
+            if company > 1:
+                self._arrival.wait_for(lambda: len(self._waiting) >= company, patience)
+            self._is_running = bool(self._waiting)
+            return [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from classifiers import batching
 from classifiers.batching import Batcher
 
 
@@ -56,3 +58,35 @@ def test_an_error_reaches_all_of_its_batch_and_nobody_else() -> None:
     with pytest.raises(ValueError, match="seven"):
         batcher(7)
     assert batcher(8) == 8
+
+
+def test_after_a_batch_of_many_the_next_waits_for_as_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batching, "PATIENCE", 50)  # times 0.02 seconds
+    busy, go_on = threading.Event(), threading.Event()
+    batches: list[int] = []
+
+    def compute(items: Sequence[int]) -> Sequence[int]:
+        busy.set()
+        assert go_on.wait(10)
+        batches.append(len(items))
+        time.sleep(0.02)
+        return items
+
+    batcher = Batcher(compute, most=8)
+    with ThreadPoolExecutor(6) as clients:
+        visits = [clients.submit(lambda: (batcher(1), batcher(2)))]
+        assert busy.wait(10)
+        visits += [clients.submit(lambda: (batcher(1), batcher(2))) for _ in range(5)]
+        while len(batcher._waiting) < 5:
+            threading.Event().wait(0.01)
+        go_on.set()
+        assert [visit.result(20) for visit in visits] == [(1, 2)] * 6
+    assert batches == [1, 6, 5], "the first came back and was waited for"
+
+
+def test_lone_calls_wait_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "PATIENCE", 1e9)
+    batcher = Batcher(lambda items: items, most=8)
+    assert [batcher(item) for item in range(5)] == list(range(5))
