@@ -21,6 +21,7 @@ from training.calibrate import calibration_error, fit_logit_scale, none_of_these
 from training.captions import caption_of
 from training.corpus import Prompt
 from training.image_tower import ImageData, WordTable, train_image_tower
+from training.leave_out import without_classes
 from training.refit import refit_projection
 from training.schedule import one_cycle
 from training.steps import load_towers
@@ -99,6 +100,15 @@ def test_words_stay_near_the_teacher_and_carry_over_by_name(words):
     moved = table.moved.detach().abs().sum(1)
     assert moved[WORDS.index("blue")] > 0
     assert moved.sum() == moved[WORDS.index("blue")]
+
+
+def test_a_class_left_out_is_not_heard_of(words):
+    left = without_classes(words, np.array([0, 2]))
+    assert left.vocabulary == ["green", "grey", "colour", "lamp", "river", "horse"]
+    assert [left.vocabulary[name] for name in left.names] == ["green", "grey"]
+    index = [WORDS.index(word) for word in left.vocabulary]
+    np.testing.assert_array_equal(left.vectors, words.vectors[index])
+    np.testing.assert_array_equal(left.wanted, words.wanted[[1, 3]][:, index])
 
 
 def test_the_text_tower_learns_directions_and_resumes(config, tmp_path):
