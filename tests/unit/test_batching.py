@@ -88,5 +88,5 @@ def test_after_a_batch_of_many_the_next_waits_for_as_many(
 
 def test_lone_calls_wait_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "PATIENCE", 1e9)
-    batcher = Batcher(lambda items: items, most=8)
+    batcher: Batcher[int, int] = Batcher(lambda items: items, most=8)
     assert [batcher(item) for item in range(5)] == list(range(5))
