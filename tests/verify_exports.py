@@ -1,11 +1,11 @@
 """Exports the image encoder of every curated architecture at full size: `make verify-exports`.
 
-    python tests/verify_exports.py [MODEL ...]
+    python tests/verify_exports.py [MODEL ...] [--formats pt,onnx]
 
 Random weights, which export as real ones do; the text tower is a small one, since no file
 holds it.  Each file is loaded by a runtime that did not write it: .pt and .ptl by PyTorch
-1.13, .onnx by ONNX Runtime.  Needs 8 GB of memory and a quarter of an hour, so it is no
-part of `make test`, which exports a small model of each family.
+1.13, .onnx by ONNX Runtime, .pte by ExecuTorch's.  Needs 8 GB of memory and half an hour, so
+it is no part of `make test`, which exports a small model of each family.
 """
 
 from __future__ import annotations
@@ -36,17 +36,19 @@ SAME = 1e-5
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="*", help="names; all curated ones if none is given")
+    parser.add_argument("--formats", default=",".join(RUNTIMES), help="separated by commas")
     chosen = parser.parse_args()
+    formats = chosen.formats.split(",")
     names = [card.name for card in curated_models() if card.name != BUILTIN]
     # One model of each architecture: the weights make no difference here.
     by_architecture = {name.partition("/")[0]: name for name in reversed(names)}
     n_failed = 0
-    print("| architecture | " + " | ".join(RUNTIMES) + " |\n|---" + "|---" * len(RUNTIMES) + "|")
+    print("| architecture | " + " | ".join(formats) + " |\n|---" + "|---" * len(formats) + "|")
     for architecture, name in reversed(by_architecture.items()):
         if chosen.models and name not in chosen.models:
             continue
         encoder = full_size_encoder(name)
-        cells = [check(encoder, suffix, run) for suffix, run in RUNTIMES.items()]
+        cells = [check(encoder, suffix, RUNTIMES[suffix]) for suffix in formats]
         n_failed += any(cell.startswith("DIFFERS") for cell in cells)
         print(f"| {architecture} | " + " | ".join(cells) + " |", flush=True)
     return 1 if n_failed else 0
@@ -93,10 +95,19 @@ def run_in_onnx_runtime(path: Path, pixels: np.ndarray) -> np.ndarray:
     return onnxruntime.InferenceSession(path).run(None, {"pixels": pixels})[0]
 
 
+def run_in_executorch(path: Path, pixels: np.ndarray) -> np.ndarray:
+    from executorch.runtime import Runtime
+
+    method = Runtime.get().load_program(path).load_method("forward")
+    assert method is not None
+    return method.execute([torch.from_numpy(pixels)])[0].numpy().copy()
+
+
 RUNTIMES: dict[str, Callable[[Path, np.ndarray], np.ndarray]] = {
     "pt": lambda path, pixels: run_in_pytorch_1_13(path, pixels)[0],
     "ptl": lambda path, pixels: run_in_pytorch_1_13(path, pixels)[0],
     "onnx": run_in_onnx_runtime,
+    "pte": run_in_executorch,
 }
 
 if __name__ == "__main__":
