@@ -14,7 +14,7 @@ from cachetools import LRUCache
 
 EncodeTexts = Callable[[Sequence[str], Callable[[int, int], None] | None], np.ndarray]
 
-MAX_BYTES = 64_000_000  # 30,000 prompts of 512 numbers
+MAX_BYTES = 32_000_000  # 14,000 prompts of 512 numbers: the longest lists, three times
 _BYTES_AROUND = 200  # of a key and of an array's own structure
 
 
