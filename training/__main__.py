@@ -20,6 +20,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder with tiny-imagenet-200/ and cifar10/")
     parser.add_argument("--out", type=Path, default=DEFAULT_FOLDER, help="checkpoint folder")
     parser.add_argument("--start", type=Path, help="checkpoint to go on from, its words kept")
+    parser.add_argument(
+        "--average",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="earlier checkpoints to average with the image tower, by finish",
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--epochs", type=int, default=6, help="of the text tower")
     parser.add_argument("--plan", default="48x6,64x4,96x2", help="PIXELSxEPOCHS of the image tower")

@@ -47,6 +47,22 @@ def read_checkpoint(model: CLIP, folder: Path) -> None:
     model.load_state_dict(load_file(folder / WEIGHTS_FILE))
 
 
+def average_image_towers(model: CLIP, folders: list[Path]) -> None:
+    """Gives `model` the mean of its image tower's weights and those of `folders`' checkpoints.
+
+    All must be of one course of training, whose rounds lie in one valley. What each learned
+    last and least surely averages out.
+
+    Source: Wortsman et al. 2022, Model soups, section 2.
+    """
+    own = model.visual.state_dict()
+    others = [load_file(folder / WEIGHTS_FILE) for folder in folders]
+    for name, tensor in own.items():
+        if tensor.is_floating_point():
+            tensor.add_(sum(other[f"visual.{name}"].float() for other in others))
+            tensor.div_(1 + len(others))
+
+
 def encode_tokens(model: CLIP, tokens: torch.Tensor) -> torch.Tensor:
     """Token ids (n, length ≤ context) → unnormalised embeddings (n, 384).
 

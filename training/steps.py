@@ -10,7 +10,13 @@ import torch
 from open_clip import CLIP
 
 from classifiers import label_list_ids, load_label_list
-from training.architecture import build_model, load_state, read_checkpoint, read_config
+from training.architecture import (
+    average_image_towers,
+    build_model,
+    load_state,
+    read_checkpoint,
+    read_config,
+)
 from training.captions import caption_of
 from training.corpus import build_corpus
 from training.emoji_pictures import emoji_caption, emoji_names, render_emoji
@@ -189,6 +195,7 @@ def finish(options: argparse.Namespace) -> None:
     """Fits the last layer to the text tower's words, calibrates, writes the checkpoint."""
     aligned = [options.work / f"aligned-{n}.pt" for n in range(options.round, 0, -1)]
     model, _, known = load_towers(options, aligned)
+    average_image_towers(model, options.average)
     own = Words(
         known.vocabulary, word_vectors_of(model, known.vocabulary), known.wanted, known.names
     )

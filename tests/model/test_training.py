@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from training.architecture import (
+    average_image_towers,
     build_model,
     encode_pictures,
     encode_tokens,
@@ -170,6 +171,19 @@ def test_training_goes_on_from_a_checkpoint_with_its_words_as_they_are(
     before = table.vectors().clone()
     train_image_tower(model, table, [pictures], tmp_path / "image.pt", [32], batch_size=16)
     torch.testing.assert_close(table.vectors(), before)
+
+
+def test_image_towers_are_averaged_with_those_of_earlier_checkpoints(config, tmp_path):
+    towers = [build_model(config) for _ in range(3)]
+    third = towers[2]
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for tower, folder in zip(towers, folders, strict=False):
+        write_checkpoint(tower, config, folder)
+    kept = third.text_projection.detach().clone()
+    mean = torch.stack([tower.visual.head.proj.weight.detach() for tower in towers]).mean(0)
+    average_image_towers(third, folders)
+    torch.testing.assert_close(third.visual.head.proj.weight, mean, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(third.text_projection, kept)
 
 
 def test_crops_are_normalised_pictures_of_the_size_asked_for():
