@@ -1,8 +1,8 @@
 """Measures the built-in model as the product uses it; what the model card quotes.
 
 `python -m training.evaluate --data FOLDER [--part pictures|text|speed]`. The pictures are
-TinyImageNet's validation set, never trained on; every answer comes out of
-`build_zero_shot_head` and `Head.predict`.
+TinyImageNet's validation set, never trained on, and with `--photographs` some of ordinary
+size; every answer comes out of `build_zero_shot_head` and `Head.predict`.
 """
 
 import argparse
@@ -13,7 +13,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from classifiers import Encoder, Head, build_zero_shot_head, load_encoder, load_label_list
+from classifiers import (
+    Encoder,
+    Head,
+    build_zero_shot_head,
+    load_encoder,
+    load_label_list,
+    open_picture,
+)
 from training.calibrate import calibration_error, none_of_these
 from training.captions import Caption, caption_of
 from training.pictures import Pictures, load_tiny_imagenet
@@ -34,11 +41,16 @@ def embed_pictures(encoder: Encoder, pictures: Pictures) -> np.ndarray:
 def measured_heads(encoder: Encoder, captions: list[Caption]) -> tuple[Head, Head]:
     """The label sets everything is measured with: the class names, and the shipped nouns."""
     names = [caption.name for caption in captions]
-    nouns = load_label_list("nouns")
     return (
         build_zero_shot_head(encoder, names, [DEFAULT_TEMPLATE], name="class names"),
-        build_zero_shot_head(encoder, nouns.classes, nouns.templates, name=nouns.name),
+        measured_nouns(encoder),
     )
+
+
+def measured_nouns(encoder: Encoder) -> Head:
+    """The shipped nouns, as the product makes them."""
+    nouns = load_label_list("nouns")
+    return build_zero_shot_head(encoder, nouns.classes, nouns.templates, name=nouns.name)
 
 
 def measure_names(head: Head, images: np.ndarray, labels: np.ndarray) -> list[Row]:
@@ -131,6 +143,26 @@ def measure_pictures(encoder: Encoder, pictures: Pictures) -> list[Row]:
     ]
 
 
+def measure_photographs(encoder: Encoder, folder: Path, trained: tuple[str, ...]) -> list[Row]:
+    """Photographs of ordinary size against the nouns, by whether their class was trained on.
+
+    Args:
+        folder: files that begin with a WordNet id, such as `n02129165_lion.JPEG`.
+        trained: WordNet ids.
+    """
+    nouns = measured_nouns(encoder)
+    rows = []
+    for what, is_asked in (("trained on", True), ("never trained on", False)):
+        paths = sorted(
+            p for p in folder.glob("n*_*") if (p.name.split("_")[0] in trained) is is_asked
+        )
+        images = np.concatenate([encoder.encode_images([open_picture(path)]) for path in paths])
+        captions = [caption_of(path.name.split("_")[0]) for path in paths]
+        right = measure_nouns(nouns, images, np.arange(len(paths)), captions)[0]
+        rows.append((f"{len(paths)} photographs of classes {what}, {right[0]}", right[1]))
+    return rows
+
+
 def measure_speed(name: str) -> list[Row]:
     """Load, one picture, and the nouns for the first time, in this process."""
     start = time.perf_counter()
@@ -142,9 +174,8 @@ def measure_speed(name: str) -> list[Row]:
     for _ in range(20):
         encoder.encode_images([picture])
     one = (time.perf_counter() - start) / 20
-    nouns = load_label_list("nouns")
     start = time.perf_counter()
-    build_zero_shot_head(encoder, nouns.classes, nouns.templates, name="nouns")
+    nouns = measured_nouns(encoder)
     built = time.perf_counter() - start
     cores = len(os.sched_getaffinity(0))
     return [
@@ -207,6 +238,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("--model", default="builtin")
     parser.add_argument("--data", type=Path, help="folder with tiny-imagenet-200/")
+    parser.add_argument("--photographs", type=Path, help="folder of files like n02129165_lion.JPEG")
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="for decoded pictures")
     parser.add_argument("--work", type=Path, help="training's, to read its corpus and not make it")
     parser.add_argument("--part", choices=["pictures", "text", "speed"], action="append")
@@ -216,8 +248,10 @@ def main(arguments: list[str] | None = None) -> None:
         show(measure_speed(options.model))
     encoder = load_encoder(options.model)
     if "pictures" in parts:
-        folder = options.data / "tiny-imagenet-200"
-        show(measure_pictures(encoder, load_tiny_imagenet(folder, "val", options.cache)))
+        pictures = load_tiny_imagenet(options.data / "tiny-imagenet-200", "val", options.cache)
+        show(measure_pictures(encoder, pictures))
+        if options.photographs:
+            show(measure_photographs(encoder, options.photographs, pictures.wordnet_ids))
     if "text" in parts:
         show(measure_text(encoder, options.work))
     if "pictures" not in parts:
