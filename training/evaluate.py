@@ -23,7 +23,7 @@ from classifiers import (
 )
 from training.calibrate import calibration_error, none_of_these
 from training.captions import Caption, caption_of
-from training.pictures import Pictures, load_tiny_imagenet
+from training.pictures import DataSetMissingError, Pictures, load_tiny_imagenet
 
 DEFAULT_TEMPLATE = "This is a photo of a {}"
 Row = tuple[str, str]
@@ -149,17 +149,22 @@ def measure_photographs(encoder: Encoder, folder: Path, trained: tuple[str, ...]
     Args:
         folder: files that begin with a WordNet id, such as `n02129165_lion.JPEG`.
         trained: WordNet ids.
+
+    Raises:
+        DataSetMissingError: `folder` holds no such file.
     """
+    ids = {path: path.name.split("_")[0] for path in sorted(folder.glob("n*_*"))}
+    if not ids:
+        raise DataSetMissingError(f"No files like n02129165_lion.JPEG in {folder}.")
     nouns = measured_nouns(encoder)
     rows = []
     for what, is_asked in (("trained on", True), ("never trained on", False)):
-        paths = sorted(
-            p for p in folder.glob("n*_*") if (p.name.split("_")[0] in trained) is is_asked
-        )
-        images = np.concatenate([encoder.encode_images([open_picture(path)]) for path in paths])
-        captions = [caption_of(path.name.split("_")[0]) for path in paths]
-        right = measure_nouns(nouns, images, np.arange(len(paths)), captions)[0]
-        rows.append((f"{len(paths)} photographs of classes {what}, {right[0]}", right[1]))
+        paths = [path for path in ids if (ids[path] in trained) is is_asked]
+        if paths:
+            images = np.concatenate([encoder.encode_images([open_picture(p)]) for p in paths])
+            captions = [caption_of(ids[path]) for path in paths]
+            name, share = measure_nouns(nouns, images, np.arange(len(paths)), captions)[0]
+            rows.append((f"{len(paths)} photographs of classes {what}, {name}", share))
     return rows
 
 
