@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from torch.utils.benchmark import Timer
+from torch.utils.benchmark import Measurement, Timer
 
 N_THREADS = 2
 
@@ -51,6 +51,20 @@ def median_seconds(work: Callable[[], Any], at_least: float = 1.0) -> float:
     work()
     timer = Timer("work()", globals={"work": work}, num_threads=N_THREADS)
     return timer.blocked_autorange(min_run_time=at_least).median
+
+
+def medians_by_turns(
+    *works: Callable[[], Any], at_least: float = 1.0, rounds: int = 5
+) -> tuple[float, ...]:
+    """Median seconds of each, taken by turns: a machine that slows down slows all of them."""
+    timers = [Timer("work()", globals={"work": work}, num_threads=N_THREADS) for work in works]
+    taken: list[list[Measurement]] = [[] for _ in works]
+    for work in works:
+        work()
+    for _ in range(rounds):
+        for timer, blocks in zip(timers, taken, strict=True):
+            blocks.append(timer.blocked_autorange(min_run_time=at_least / rounds))
+    return tuple(Measurement.merge(blocks)[0].median for blocks in taken)
 
 
 def once_seconds(work: Callable[[], Any]) -> float:
