@@ -1,9 +1,8 @@
 """Calls that come at the same time, answered together; a lone call waits for nobody.
 
-One thread computes, whoever calls: a thread of torch's brings its own helpers and memory,
-so that many which compute by turns are slower. What has come in meanwhile is the next batch.
-Callers who have just been answered together are likely to be back soon, and a batch costs
-less than its parts: after one of many the thread waits a little for as many again.
+What has come in while the computing thread was busy is the next batch. Callers who have just
+been answered together are likely to be back soon, and a batch costs less than its parts: after
+one of many the thread waits a little for as many again.
 """
 
 from __future__ import annotations
@@ -12,8 +11,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Generic, TypeVar
+
+from classifiers.computing import COMPUTING_THREAD
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,7 +31,6 @@ class Batcher(Generic[Item, Result]):
         self._waiting: deque[tuple[Item, Future[Result]]] = deque()
         self._arrival = threading.Condition()  # guards the queue
         self._is_running = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
 
     def __call__(self, item: Item) -> Result:
         """The result for `item`; raises what `compute` raised for its batch."""
@@ -41,28 +41,30 @@ class Batcher(Generic[Item, Result]):
                 self._arrival.notify()
             else:
                 self._is_running = True
-                self._thread.submit(self._run)
+                COMPUTING_THREAD.submit(self._run, company=1, patience=0)
         return future.result()
 
-    def _run(self) -> None:
-        """Batch after batch, until nobody has come for a while."""
-        company, patience = 1, 0.0
-        while batch := self._next_batch(company, patience):
-            begun = time.perf_counter()
-            results: Sequence[Result] = ()
-            error: BaseException | None = None
-            try:
-                results = self._compute([item for item, _ in batch])
-            except BaseException as failure:
-                error = failure
-            patience = PATIENCE * (time.perf_counter() - begun)
-            # Before anyone is answered: who calls again and again alone is no company.
-            company = min(self._most, len(batch) + len(self._waiting))
-            for number, (_, future) in enumerate(batch):
-                if error is None:
-                    future.set_result(results[number])
-                else:
-                    future.set_exception(error)
+    def _run(self, company: int, patience: float) -> None:
+        """A batch, and in its turn the next, until nobody has come for a while."""
+        batch = self._next_batch(company, patience)
+        if not batch:
+            return
+        begun = time.perf_counter()
+        results: Sequence[Result] = ()
+        error: BaseException | None = None
+        try:
+            results = self._compute([item for item, _ in batch])
+        except BaseException as failure:
+            error = failure
+        patience = PATIENCE * (time.perf_counter() - begun)
+        # Before anyone is answered: who calls again and again alone is no company.
+        company = min(self._most, len(batch) + len(self._waiting))
+        for number, (_, future) in enumerate(batch):
+            if error is None:
+                future.set_result(results[number])
+            else:
+                future.set_exception(error)
+        COMPUTING_THREAD.submit(self._run, company, patience)
 
     def _next_batch(self, company: int, patience: float) -> list[tuple[Item, Future[Result]]]:
         """What waits, once it is as many as `company` or `patience` seconds are over."""

@@ -21,6 +21,7 @@ from torchvision.transforms import Compose
 
 from classifiers.batching import Batcher
 from classifiers.causal_text import CausalTextTower
+from classifiers.computing import compute
 from classifiers.images import PictureSource, open_picture
 from classifiers.memory import keep_freed_memory
 from classifiers.models import ModelCard, ModelSource
@@ -119,7 +120,7 @@ class Encoder:
         rows = [np.empty((0, self.embed_dim), np.float32)]
         for start in range(0, len(pictures), IMAGE_BATCH):
             pixels = [self._pixels(picture) for picture in pictures[start : start + IMAGE_BATCH]]
-            rows.append(self._encode_pixels(pixels))
+            rows.append(compute(self._encode_pixels, pixels))
         return np.concatenate(rows)
 
     def encode_picture(self, source: PictureSource) -> np.ndarray:
@@ -163,14 +164,8 @@ class Encoder:
         rows = None
         for start in range(0, len(texts), TEXT_BATCH):
             chosen = order[start : start + TEXT_BATCH]
-            with torch.inference_mode():
-                if self._fast_tower is None or lengths is None:
-                    embeddings = self.model.encode_text(tokens[chosen])
-                else:
-                    embeddings = self._fast_tower.encode(
-                        tokens[chosen, : int(lengths[chosen].max())]
-                    )
-                embeddings = F.normalize(embeddings, dim=-1)
+            longest = tokens.shape[1] if lengths is None else int(lengths[chosen].max())
+            embeddings = compute(self._encode_tokens, tokens[chosen, :longest])
             if rows is None:
                 rows = torch.empty(len(texts), embeddings.shape[1])
             rows[chosen] = embeddings
@@ -178,6 +173,12 @@ class Encoder:
                 progress(min(start + TEXT_BATCH, len(texts)), len(texts))
         assert rows is not None  # texts is not empty
         return rows.numpy()
+
+    def _encode_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens (n, length) → float32 `(n, embed_dim)`, unit rows."""
+        with torch.inference_mode():
+            tower = self.model.encode_text if self._fast_tower is None else self._fast_tower.encode
+            return F.normalize(tower(tokens), dim=-1)
 
     def _tokenize(self, texts: Sequence[str], context_length: int | None = None) -> torch.Tensor:
         """Tokens, int64 `(n, context_length)`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ def load_encoder(name: str) -> Encoder:
         folder = cached_folder(source.repository)
     if folder is None:
         raise ModelError(f"The model “{name}” is not on this machine; fetch it first.")
-    return load_encoder_from(source, folder)
+    # The caller's thread is spared a set of torch's helpers (see `computing`).
+    with ThreadPoolExecutor(1) as loading:
+        return loading.submit(load_encoder_from, source, folder).result()
 
 
 def load_encoder_from(source: ModelSource, folder: Path) -> Encoder:

@@ -11,6 +11,7 @@ import pytest
 
 from classifiers import batching
 from classifiers.batching import Batcher
+from classifiers.computing import COMPUTING_THREAD, compute
 
 
 def test_a_lone_call_is_answered_alone() -> None:
@@ -84,6 +85,30 @@ def test_after_a_batch_of_many_the_next_waits_for_as_many(
         go_on.set()
         assert [visit.result(20) for visit in visits] == [(1, 2)] * 6
     assert batches == [1, 6, 5], "the first came back and was waited for"
+
+
+def test_other_work_has_its_turn_between_two_batches() -> None:
+    busy, go_on = threading.Event(), threading.Event()
+    done: list[int | str] = []
+
+    def slowly(items: Sequence[int]) -> Sequence[int]:
+        busy.set()
+        assert go_on.wait(10)
+        done.extend(items)
+        return items
+
+    batcher = Batcher(slowly, most=1)
+    with ThreadPoolExecutor(3) as callers:
+        first = callers.submit(batcher, 1)
+        assert busy.wait(10)
+        second = callers.submit(batcher, 2)
+        other = callers.submit(compute, done.append, "other")
+        while not (batcher._waiting and COMPUTING_THREAD._work_queue.qsize()):
+            threading.Event().wait(0.01)
+        go_on.set()
+        for call in (first, second, other):
+            call.result(10)
+    assert done == [1, "other", 2]
 
 
 def test_lone_calls_wait_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

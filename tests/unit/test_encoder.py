@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -183,6 +184,29 @@ def test_several_threads_at_once_get_the_same_numbers(
         for images, texts in pool.map(work, range(12)):
             np.testing.assert_allclose(images, expected[0], atol=ROUNDING)
             np.testing.assert_allclose(texts, expected[1], atol=ROUNDING)
+
+
+def test_whoever_asks_one_thread_computes(
+    encoder: Encoder, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = set()
+
+    def noted(work: Callable[..., object]) -> Callable[..., object]:
+        def and_remembered(*arguments: object) -> object:
+            threads.add(threading.get_ident())
+            return work(*arguments)
+
+        return and_remembered
+
+    monkeypatch.setattr(encoder, "_encode_pixels", noted(encoder._encode_pixels))
+    monkeypatch.setattr(encoder, "_encode_tokens", noted(encoder._encode_tokens))
+    encoder.encode_texts(["cat"])
+    encoder.encode_images(pictures)
+    encoder.encode_images(pictures[:1])
+    with ThreadPoolExecutor(2) as callers:
+        callers.submit(encoder.encode_texts, ["dog"])
+        callers.submit(encoder.encode_images, pictures[:1])
+    assert len(threads) == 1 and threading.get_ident() not in threads
 
 
 def test_the_encoder_knows_how_its_model_wants_pictures_and_scores(
