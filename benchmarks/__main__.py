@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 
 from benchmarks import cold_start, heads, pictures, pipeline
 from benchmarks.measure import N_THREADS, Row
+from classifiers.computing import compute
 from classifiers.encoder import Encoder
 from classifiers.label_lists import load_label_list
 from classifiers.library import HeadLibrary
@@ -43,7 +44,8 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        model = random_model(Path(folder) / "model")
+        # Peers compute in the same thread as encoders do: see `computing`.
+        model = compute(random_model, Path(folder) / "model")
         encoder = load_encoder(model)
         if "heads" in parts:
             rows += head_rows(encoder, model) + pipeline.rows(encoder)

@@ -15,6 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import Row, in_new_process, median_seconds, once_seconds
+from classifiers.computing import compute
 from classifiers.encoder import Encoder
 from classifiers.label_lists import load_label_list
 from classifiers.library import HeadLibrary
@@ -65,7 +66,7 @@ def cold_row(
     few = list(classes)[: max(1, round(len(classes) * share))]
     ours = median_seconds(lambda: build_zero_shot_head(encoder, classes, templates, name="x"))
     begun = time.perf_counter()
-    expected = peers_head(encoder, few, templates)
+    expected = compute(peers_head, encoder, few, templates)
     peers = (time.perf_counter() - begun) * len(classes) / len(few)
     got = build_zero_shot_head(encoder, few, templates, name="x").weights
     note = "" if share == 1 else f"peer timed on {len(few)} classes and scaled"
@@ -101,9 +102,11 @@ def rate_row(encoder: Encoder) -> Row:
     """How much of this machine's float32 peak the building of 4,000 nouns reaches."""
     classes = load_label_list("nouns").classes
     a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    peak = 2 * 2048**3 / median_seconds(lambda: a @ b)
-    with FlopCounterMode(display=False) as counter:
-        build_zero_shot_head(encoder, classes, [TEMPLATE], name="x")
+    peak = 2 * 2048**3 / median_seconds(lambda: compute(torch.matmul, a, b))
+    counter = FlopCounterMode(display=False)
+    compute(counter.__enter__)  # it counts in its own thread only
+    build_zero_shot_head(encoder, classes, [TEMPLATE], name="x")
+    compute(counter.__exit__, None, None, None)
     work = counter.get_total_flops()
     rate = work / once_seconds(lambda: build_zero_shot_head(encoder, classes, [TEMPLATE], name="x"))
     return Row(

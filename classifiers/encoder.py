@@ -158,27 +158,30 @@ class Encoder:
         """
         if not texts:
             return np.empty((0, self.embed_dim), np.float32)
-        tokens = self._tokenize(texts)  # (n, context_length)
-        lengths = self._fast_tower.lengths(tokens) if self._fast_tower is not None else None
-        order = torch.arange(len(texts)) if lengths is None else lengths.argsort(stable=True)
+        # Short parts and numpy: what is large torch would share among helpers of this thread.
+        parts = [texts[start : start + TEXT_BATCH] for start in range(0, len(texts), TEXT_BATCH)]
+        tokens = np.concatenate([self._tokenize(part).numpy() for part in parts])  # (n, length)
+        lengths = np.full(len(tokens), tokens.shape[1])
+        if self._fast_tower is not None:
+            lengths = compute(self._fast_tower.lengths, torch.from_numpy(tokens)).numpy()
+        order = lengths.argsort(kind="stable")
         rows = None
         for start in range(0, len(texts), TEXT_BATCH):
             chosen = order[start : start + TEXT_BATCH]
-            longest = tokens.shape[1] if lengths is None else int(lengths[chosen].max())
-            embeddings = compute(self._encode_tokens, tokens[chosen, :longest])
+            embeddings = compute(self._encode_tokens, tokens[chosen, : lengths[chosen].max()])
             if rows is None:
-                rows = torch.empty(len(texts), embeddings.shape[1])
+                rows = np.empty((len(texts), embeddings.shape[1]), np.float32)
             rows[chosen] = embeddings
             if progress is not None:
                 progress(min(start + TEXT_BATCH, len(texts)), len(texts))
         assert rows is not None  # texts is not empty
-        return rows.numpy()
+        return rows
 
-    def _encode_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Tokens (n, length) → float32 `(n, embed_dim)`, unit rows."""
+    def _encode_tokens(self, tokens: np.ndarray) -> np.ndarray:
+        """Tokens int64 `(n, length)` → float32 `(n, embed_dim)`, unit rows."""
+        tower = self.model.encode_text if self._fast_tower is None else self._fast_tower.encode
         with torch.inference_mode():
-            tower = self.model.encode_text if self._fast_tower is None else self._fast_tower.encode
-            return F.normalize(tower(tokens), dim=-1)
+            return F.normalize(tower(torch.from_numpy(tokens)), dim=-1).numpy()
 
     def _tokenize(self, texts: Sequence[str], context_length: int | None = None) -> torch.Tensor:
         """Tokens, int64 `(n, context_length)`."""
