@@ -42,6 +42,8 @@ def main() -> int:
     names = [card.name for card in curated_models() if card.name != BUILTIN]
     # One model of each architecture: the weights make no difference here.
     by_architecture = {name.partition("/")[0]: name for name in reversed(names)}
+    if unknown := set(chosen.models) - set(by_architecture.values()):
+        parser.error(f"{', '.join(unknown)}: none of {', '.join(by_architecture.values())}")
     n_failed = 0
     print("| architecture | " + " | ".join(formats) + " |\n|---" + "|---" * len(formats) + "|")
     for architecture, name in reversed(by_architecture.items()):
