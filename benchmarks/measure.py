@@ -46,11 +46,9 @@ class Row:
         return {**asdict(self), "holds": self.holds}
 
 
-def median_seconds(work: Callable[[], Any], at_least: float = 1.0) -> float:
-    """Median seconds of one call, over `at_least` seconds of calls, after a first one."""
-    work()
-    timer = Timer("work()", globals={"work": work}, num_threads=N_THREADS)
-    return timer.blocked_autorange(min_run_time=at_least).median
+def median_seconds(work: Callable[[], Any]) -> float:
+    """Median seconds of one call, over a second of calls, after a first one."""
+    return medians_by_turns(work, rounds=1)[0]
 
 
 def medians_by_turns(

@@ -13,14 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from classifiers import (
-    Encoder,
-    Head,
-    build_zero_shot_head,
-    load_encoder,
-    load_label_list,
-    open_picture,
-)
+from classifiers import Encoder, Head, build_zero_shot_head, load_encoder, load_label_list
 from training.calibrate import calibration_error, none_of_these
 from training.captions import Caption, caption_of
 from training.pictures import DataSetMissingError, Pictures, load_tiny_imagenet
@@ -161,7 +154,7 @@ def measure_photographs(encoder: Encoder, folder: Path, trained: tuple[str, ...]
     for what, is_asked in (("trained on", True), ("never trained on", False)):
         paths = [path for path in ids if (ids[path] in trained) is is_asked]
         if paths:
-            images = np.concatenate([encoder.encode_images([open_picture(p)]) for p in paths])
+            images = np.concatenate([encoder.encode_picture(path) for path in paths])
             captions = [caption_of(ids[path]) for path in paths]
             name, share = measure_nouns(nouns, images, np.arange(len(paths)), captions)[0]
             rows.append((f"{len(paths)} photographs of classes {what}, {name}", share))

@@ -174,10 +174,9 @@ def test_training_goes_on_from_a_checkpoint_with_its_words_as_they_are(
 
 
 def test_image_towers_are_averaged_with_those_of_earlier_checkpoints(config, tmp_path):
-    towers = [build_model(config) for _ in range(3)]
-    third = towers[2]
+    first, second, third = towers = [build_model(config) for _ in range(3)]
     folders = [tmp_path / "first", tmp_path / "second"]
-    for tower, folder in zip(towers, folders, strict=False):
+    for tower, folder in zip((first, second), folders, strict=True):
         write_checkpoint(tower, config, folder)
     kept = third.text_projection.detach().clone()
     mean = torch.stack([tower.visual.head.proj.weight.detach() for tower in towers]).mean(0)
