@@ -44,6 +44,7 @@ def refit_projection(
     size: int,
     epochs: int = 6,
     peak_rate: float = 1e-3,
+    weight_decay: float = 1e-3,
 ) -> float:
     """Trains the projection in `model` with the words of `table` held fast.
 
@@ -57,14 +58,17 @@ def refit_projection(
     named = torch.cat([torch.full((len(part[1]),), part[2]) for part in parts])
     projection: nn.Linear = model.visual.head.proj
     table.moved.requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        [projection.weight, table.log_scales], lr=peak_rate, weight_decay=1e-3
-    )
+    groups = [
+        {"params": [projection.weight], "weight_decay": weight_decay},
+        {"params": [table.log_scales], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=peak_rate)
     total, step, smooth = epochs * (len(rows) // BATCH), 0, float("nan")
     for _ in range(epochs):
         order = torch.from_numpy(np.random.default_rng(step).permutation(len(rows)))
         for part in order[: len(order) // BATCH * BATCH].split(BATCH):
-            optimizer.param_groups[0]["lr"] = one_cycle(step, total, peak_rate)
+            for group in optimizer.param_groups:
+                group["lr"] = one_cycle(step, total, peak_rate)
             images = functional.normalize(projection(features[part].float()), dim=-1)
             loss = table.loss(images, rows[part], named[part])
             optimizer.zero_grad()
