@@ -7,14 +7,15 @@ shown. The text tower is the distilled one, and the words stay where it has them
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from open_clip import CLIP
 
-from training.architecture import encode_pictures
-from training.augment import normalise
-from training.evaluate import DEFAULT_TEMPLATE
+from classifiers import build_zero_shot_head, load_encoder
+from training.architecture import write_checkpoint
+from training.evaluate import DEFAULT_TEMPLATE, embed_pictures
 from training.finish import word_vectors_of
 from training.image_tower import ImageData, WordTable, train_image_tower
 from training.pictures import Pictures
@@ -22,7 +23,6 @@ from training.refit import refit_projection
 from training.word_table import Words
 
 EVERY = 10
-FRAMES = (DEFAULT_TEMPLATE,)
 # No `align` brought the text tower to the words that the pictures met, so the last layer has
 # further to go than in `finish`, and what it learned before must fade. Few epochs, or it
 # learns the names it hears by heart.
@@ -46,7 +46,8 @@ def measure_left_out(
     words: Words,
     training: Pictures,
     validation: Pictures,
-    state_path: Path,
+    config: dict[str, Any],
+    work: Path,
     plan: list[int],
 ) -> float:
     """Trains without every tenth class; top-1 among the left-out names, in 0..1.
@@ -56,6 +57,7 @@ def measure_left_out(
     Args:
         model: the image tower untrained, the text tower distilled.
         words: the vocabulary of the real training.
+        config: of the checkpoint, which goes to `work` and which the product loads.
         plan: pixels of each epoch.
     """
     classes = np.arange(len(words.names))
@@ -68,26 +70,25 @@ def measure_left_out(
     source = ImageData(pixels, rows, len(rows), named=True)
     table = WordTable(seen)
     table.moved.requires_grad_(False)
-    train_image_tower(model, table, [source], state_path, plan)
-    size = model.visual.image_size[0]
+    train_image_tower(model, table, [source], work / "left-out.pt", plan)
     own = replace(seen, vectors=word_vectors_of(model, seen.vocabulary))
     refit_projection(
         model,
         WordTable(own),
         [source],
-        size,
+        model.visual.image_size[0],
         epochs=REFIT_EPOCHS,
         weight_decay=REFIT_WEIGHT_DECAY,
     )
+    write_checkpoint(model, config, work / "left-out")
+    encoder = load_encoder(f"local-dir:{work / 'left-out'}")
     names = [words.vocabulary[words.names[number]] for number in left_out]
-    vectors = torch.from_numpy(word_vectors_of(model, names, FRAMES))
-    model.visual.eval()
+    head = build_zero_shot_head(encoder, names, [DEFAULT_TEMPLATE], name="left out")
     is_right = []
-    for pictures in (training, validation):
-        is_asked = np.isin(pictures.labels, left_out)
-        asked = torch.from_numpy(pictures.pixels[is_asked])
-        with torch.inference_mode():
-            parts = [encode_pictures(model, normalise(part, size)) for part in asked.split(200)]
-        found = left_out[(torch.cat(parts) @ vectors.T).argmax(-1).numpy()]
-        is_right.append(found == pictures.labels[is_asked])
-    return float(np.concatenate(is_right).mean())
+    for half in (training, validation):
+        is_asked = np.isin(half.labels, left_out)
+        asked = Pictures(half.pixels[is_asked], half.labels[is_asked], half.wordnet_ids)
+        found = [p.best.class_name for p in head.predict(embed_pictures(encoder, asked), k=1)]
+        truth = [words.vocabulary[words.names[label]] for label in asked.labels]
+        is_right += [one == other for one, other in zip(found, truth, strict=True)]
+    return float(np.mean(is_right))

@@ -210,7 +210,8 @@ def finish(options: argparse.Namespace) -> None:
 def leave_out(options: argparse.Namespace) -> None:
     """Prints how well words name pictures of classes that a second training never saw."""
     torch.manual_seed(0)
-    model = build_model(read_config(options.out))
+    config = read_config(options.out)
+    model = build_model(config)
     if state := load_state(options.work / "text.pt"):
         model.load_state_dict(state["model"], strict=False)
     folder, cache = options.data / "tiny-imagenet-200", options.work / "cache"
@@ -219,7 +220,8 @@ def leave_out(options: argparse.Namespace) -> None:
         Words.load(options.work / "words.npz"),
         load_tiny_imagenet(folder, "train", cache),
         load_tiny_imagenet(folder, "val", cache),
-        options.work / "left-out.pt",
+        config,
+        options.work,
         epochs_of(options.plan),
     )
     print(f"20 classes left out of training, 20-way, default template: top-1 {100 * top1:.1f} %")

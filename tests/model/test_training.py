@@ -22,7 +22,8 @@ from training.calibrate import calibration_error, fit_logit_scale, none_of_these
 from training.captions import caption_of
 from training.corpus import Prompt
 from training.image_tower import ImageData, WordTable, train_image_tower
-from training.leave_out import without_classes
+from training.leave_out import measure_left_out, without_classes
+from training.pictures import Pictures
 from training.refit import refit_projection
 from training.schedule import one_cycle
 from training.steps import load_towers
@@ -110,6 +111,28 @@ def test_a_class_left_out_is_not_heard_of(words):
     index = [WORDS.index(word) for word in left.vocabulary]
     np.testing.assert_array_equal(left.vectors, words.vectors[index])
     np.testing.assert_array_equal(left.wanted, words.wanted[[1, 3]][:, index])
+
+
+def test_pictures_of_a_class_left_out_are_asked_and_never_shown(config, tmp_path, monkeypatch):
+    vocabulary = [f"{letter} thing" for letter in "abcdefghijklmno"]  # 12 classes and 3 more
+    rng = np.random.default_rng(0)
+    vectors, wanted = unit(rng.normal(size=(15, 384))), np.full((12, 15), 1 / 15, np.float32)
+    words = Words(vocabulary, vectors.astype(np.float32), wanted, np.arange(12))
+    labels = np.arange(240) % 12
+    pixels = np.tile((20 * labels).astype(np.uint8)[:, None, None, None], (1, 3, 64, 64))
+    pictures = Pictures(pixels, labels, tuple(vocabulary[:12]))
+    shown: list[torch.Tensor] = []
+    monkeypatch.setattr(
+        "training.leave_out.train_image_tower",
+        lambda model, table, sources, *_: shown.extend(source.pixels for source in sources),
+    )
+    arguments = (pictures, pictures, config, tmp_path, [32])
+    share = measure_left_out(build_model(config), words, *arguments)
+    seen = torch.cat(shown).unique().tolist()
+    assert seen == [20 * label for label in range(12) if label not in (0, 10)]
+    assert (tmp_path / "left-out" / "open_clip_model.safetensors").exists()
+    # A class is one picture over and over, so that all of it are right or none.
+    assert share in (0.0, 0.5, 1.0)
 
 
 def test_the_text_tower_learns_directions_and_resumes(config, tmp_path):
