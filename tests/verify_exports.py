@@ -43,7 +43,7 @@ def main() -> int:
     # One model of each architecture: the weights make no difference here.
     by_architecture = {name.partition("/")[0]: name for name in reversed(names)}
     if unknown := set(chosen.models) - set(by_architecture.values()):
-        parser.error(f"{', '.join(unknown)}: none of {', '.join(by_architecture.values())}")
+        parser.error(f"{', '.join(sorted(unknown))}: none of {', '.join(by_architecture.values())}")
     n_failed = 0
     print("| architecture | " + " | ".join(formats) + " |\n|---" + "|---" * len(formats) + "|")
     for architecture, name in reversed(by_architecture.items()):

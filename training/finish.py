@@ -47,12 +47,10 @@ def moved_prompts(
 
 
 @torch.inference_mode()
-def word_vectors_of(
-    model: CLIP, vocabulary: list[str], frames: tuple[str, ...] = (*VECTOR_FRAMES, DEFAULT_TEMPLATE)
-) -> np.ndarray:
+def word_vectors_of(model: CLIP, vocabulary: list[str]) -> np.ndarray:
     """What the text tower makes of each word, the mean over a few frames: unit (n, 384)."""
     total = torch.zeros(len(vocabulary), model.text_projection.shape[1])
-    for frame in frames:
+    for frame in (*VECTOR_FRAMES, DEFAULT_TEMPLATE):
         tokens = tokenize([frame.format(word) for word in vocabulary], model.context_length)
         for start in range(0, len(tokens), 512):
             part = torch.from_numpy(tokens[start : start + 512]).long()
@@ -67,7 +65,7 @@ def calibrate_checkpoint(folder: Path, pictures: Pictures) -> tuple[float, float
         folder: a checkpoint; its own logit scale does not matter.
         pictures: TinyImageNet's validation set.
     """
-    even = Pictures(pictures.pixels[::2], pictures.labels[::2], pictures.wordnet_ids)
+    even = pictures.only(slice(None, None, 2))
     encoder = load_encoder(f"local-dir:{folder}")
     captions = [caption_of(each) for each in pictures.wordnet_ids]
     images = embed_pictures(encoder, even)

@@ -64,10 +64,9 @@ def measure_left_out(
     left_out = classes[::EVERY]
     kept = np.setdiff1d(classes, left_out)
     seen = without_classes(words, left_out)
-    is_shown = np.isin(training.labels, kept)
-    pixels = torch.from_numpy(training.pixels[is_shown])
-    rows = torch.from_numpy(np.searchsorted(kept, training.labels[is_shown]))
-    source = ImageData(pixels, rows, len(rows), named=True)
+    shown = training.only(np.isin(training.labels, kept))
+    rows = torch.from_numpy(np.searchsorted(kept, shown.labels))
+    source = ImageData(torch.from_numpy(shown.pixels), rows, len(rows), named=True)
     table = WordTable(seen)
     table.moved.requires_grad_(False)
     train_image_tower(model, table, [source], work / "left-out.pt", plan)
@@ -86,9 +85,8 @@ def measure_left_out(
     head = build_zero_shot_head(encoder, names, [DEFAULT_TEMPLATE], name="left out")
     is_right = []
     for half in (training, validation):
-        is_asked = np.isin(half.labels, left_out)
-        asked = Pictures(half.pixels[is_asked], half.labels[is_asked], half.wordnet_ids)
+        asked = half.only(np.isin(half.labels, left_out))
         found = [p.best.class_name for p in head.predict(embed_pictures(encoder, asked), k=1)]
-        truth = [words.vocabulary[words.names[label]] for label in asked.labels]
+        truth = [head.classes[number] for number in np.searchsorted(left_out, asked.labels)]
         is_right += [one == other for one, other in zip(found, truth, strict=True)]
     return float(np.mean(is_right))

@@ -6,7 +6,7 @@ Knows nothing of words or networks.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,10 @@ class Pictures:
     pixels: np.ndarray
     labels: np.ndarray
     wordnet_ids: tuple[str, ...]
+
+    def only(self, which: np.ndarray | slice) -> "Pictures":
+        """Some of the pictures, of the same classes: a mask (n,), indices or a slice."""
+        return replace(self, pixels=self.pixels[which], labels=self.labels[which])
 
 
 def read_picture(path: Path, size: int = STORED_PIXELS) -> np.ndarray:

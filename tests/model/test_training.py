@@ -126,8 +126,8 @@ def test_pictures_of_a_class_left_out_are_asked_and_never_shown(config, tmp_path
         "training.leave_out.train_image_tower",
         lambda model, table, sources, *_: shown.extend(source.pixels for source in sources),
     )
-    arguments = (pictures, pictures, config, tmp_path, [32])
-    share = measure_left_out(build_model(config), words, *arguments)
+    model = build_model(config)
+    share = measure_left_out(model, words, pictures, pictures, config, tmp_path, [32])
     seen = torch.cat(shown).unique().tolist()
     assert seen == [20 * label for label in range(12) if label not in (0, 10)]
     assert (tmp_path / "left-out" / "open_clip_model.safetensors").exists()
