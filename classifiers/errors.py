@@ -7,6 +7,7 @@ traceback.
 
     HeadsmithError
     ├── ImageError         an upload that is not a picture we can read
+    ├── UploadError        a file that is not, or no longer, among the uploads
     ├── TemplateError      a prompt template without a place for the class
     ├── ClassNamesError    no class names, too many, or a file of them we cannot read
     ├── LabelListError     a shipped list that is unknown or malformed
@@ -14,6 +15,7 @@ traceback.
     ├── HeadError          a head file that is damaged, or a head that is not there
     ├── ExportError        a format we do not write
     ├── LimitError         a client that asks for more than it may
+    │   └── BusyError      more than the server can do at once
     └── Cancelled          a person pressed Cancel
 """
 
@@ -26,6 +28,10 @@ class HeadsmithError(Exception):
 
 class ImageError(HeadsmithError):
     """An upload that cannot become an upright RGB picture."""
+
+
+class UploadError(HeadsmithError):
+    """A path that names no upload."""
 
 
 class TemplateError(HeadsmithError):
@@ -62,6 +68,15 @@ class LimitError(HeadsmithError):
     def __init__(self, sentence: str, seconds: int) -> None:
         super().__init__(sentence)
         self.seconds = seconds
+
+
+class BusyError(LimitError):
+    """More than can be done at once, whoever asks."""
+
+    def __init__(self, what: str, seconds: int = 10) -> None:
+        super().__init__(
+            f"The server is busy with {what}; try again in {seconds} seconds.", seconds
+        )
 
 
 class Cancelled(HeadsmithError):

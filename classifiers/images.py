@@ -1,12 +1,18 @@
-"""Any upload → an upright RGB picture, or an `ImageError`.  Knows nothing of models."""
+"""Any upload → an upright RGB picture, or an `ImageError`.  Knows nothing of models.
+
+Decodes in the caller's process and takes what memory the picture needs; a server, whose
+pictures come from strangers, opens them through `decoding.PictureDecoder`.
+"""
 
 from __future__ import annotations
 
 import io
 import struct
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -22,7 +28,11 @@ Image.init()  # registers every format that `_FORMATS` may name
 _REDUCTIONS = (8, 4, 2)
 _MARGIN = 3
 
-MAX_IMAGE_PIXELS = 100_000_000  # a 100-megapixel camera; 300 MB once decoded
+# Other pictures are decoded whole; what a model resizes from is then averaged down, from this
+# many times what it looks at, so that no large copy is made.
+_AVERAGED_MARGIN = 8
+
+MAX_IMAGE_PIXELS = 100_000_000  # a 100-megapixel camera
 
 # What phones, cameras and browsers make.  A closed list, since Pillow also knows formats
 # that start other programs (EPS) or are rarely fuzzed.  JPEG includes MPO.
@@ -30,7 +40,12 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF", "ICO", 
 _READABLE = "JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF"
 
 # What Pillow's decoders raise on damaged files, by experience and by its fuzzers.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError, struct.error)
+_DAMAGE = (
+    OSError, SyntaxError, ValueError, TypeError, EOFError, RuntimeError, ArithmeticError,
+    LookupError, AttributeError, struct.error,
+)  # fmt: skip
+
+_STRIP_PIXELS = 1 << 20  # of a strip that is converted at a time; its copies take a few MB
 
 _TURNS = {  # EXIF orientation → what makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -43,9 +58,24 @@ _TURNS = {  # EXIF orientation → what makes the picture upright
 }
 
 PictureSource: TypeAlias = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
+# Called with a picture whose header was read, and its size before a JPEG was drafted.
+BeforeDecoding: TypeAlias = Callable[[Image.Image, tuple[int, int]], None]
 
 
-def open_picture(source: PictureSource, *, for_size: tuple[int, int] | None = None) -> Image.Image:
+class OpenPicture(Protocol):
+    """`open_picture` below, or what opens pictures with more care."""
+
+    def __call__(
+        self, source: PictureSource, *, for_size: tuple[int, int] | None = None
+    ) -> Image.Image: ...
+
+
+def open_picture(
+    source: PictureSource,
+    *,
+    for_size: tuple[int, int] | None = None,
+    before_decoding: BeforeDecoding | None = None,
+) -> Image.Image:
     """The picture in `source`, upright, in mode RGB.
 
     Turns by the EXIF orientation, takes the first frame of an animation, lays what is
@@ -54,23 +84,31 @@ def open_picture(source: PictureSource, *, for_size: tuple[int, int] | None = No
     Args:
         source: a path, the bytes of a file, an open binary file, a PIL picture, or an
             array `(height, width)` or `(height, width, 3 or 4)`, uint8.
-        for_size: `(height, width)` that a model will look at; a JPEG is then decoded no
+        for_size: `(height, width)` that a model will look at; the picture is then made no
             larger than that needs, and its embedding stays within 1e-3 of the cosine.
+        before_decoding: called once the header is read; what it raises stops the work.
 
     Raises:
         ImageError: not a picture, damaged, too large, or of a format we do not read.
+        MemoryError: it needs more memory than there is.
     """
     if isinstance(source, np.ndarray):
         source = Image.fromarray(source)
     data: Any = io.BytesIO(source) if isinstance(source, bytes) else source
-    try:
+    with _errors_as_sentences(data):
         if isinstance(data, Image.Image):
-            return _to_upright_rgb(data)
+            return _to_upright_rgb(data, for_size, before_decoding)
         with warnings.catch_warnings():
             # We refuse by MAX_IMAGE_PIXELS below; Pillow's own warning would only be noise.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(data, formats=_FORMATS) as picture:
-                return _to_upright_rgb(picture, for_size)
+                return _to_upright_rgb(picture, for_size, before_decoding)
+
+
+@contextmanager
+def _errors_as_sentences(data: Any) -> Iterator[None]:
+    try:
+        yield
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -84,66 +122,136 @@ def open_picture(source: PictureSource, *, for_size: tuple[int, int] | None = No
         raise ImageError("The picture is damaged or cut off; save or download it again.") from error
 
 
-def _to_upright_rgb(picture: Image.Image, for_size: tuple[int, int] | None = None) -> Image.Image:
+def _to_upright_rgb(
+    picture: Image.Image,
+    for_size: tuple[int, int] | None = None,
+    before_decoding: BeforeDecoding | None = None,
+) -> Image.Image:
+    _check_size(picture)
+    full_size = picture.size
+    if for_size is not None:
+        _draft(picture, max(for_size))
+    if before_decoding is not None:
+        before_decoding(picture, full_size)
+    picture.load()
+    _check_size(picture)  # an icon's directory may have lied
+    factor = 1 if for_size is None else _reduction(picture.size, max(for_size))
+    return _turned_upright(picture, _to_rgb(picture, factor))
+
+
+def _check_size(picture: Image.Image) -> None:
     width, height = picture.size
     if width < 1 or height < 1:
         raise ImageError("The picture has no pixels; choose another.")
     if width * height > MAX_IMAGE_PIXELS:
         raise ImageError(_too_large(width, height))
-    if for_size is not None:
-        _reduce(picture, max(for_size))
-    picture.load()
-    upright = _turned_upright(picture)
-    if upright.mode == "RGB" and not upright.has_transparency_data:
-        return upright
-    if upright.mode.startswith(("I", "F")):
-        return Image.fromarray(_to_8_bits(np.asarray(upright))).convert("RGB")
-    if upright.has_transparency_data:
-        with_alpha = upright.convert("RGBA")
-        on_white = Image.new("RGBA", with_alpha.size, "white")
-        return Image.alpha_composite(on_white, with_alpha).convert("RGB")
-    return upright.convert("RGB")
 
 
-def _reduce(picture: Image.Image, size: int) -> None:
+def _draft(picture: Image.Image, size: int) -> None:
     """Has a JPEG's decoder give a smaller picture, if one is enough for `size` pixels."""
-    short, long = sorted(picture.size)
-    for reduction in _REDUCTIONS:
-        # The decoder rounds sides up.  Where that changes the resized shape by a pixel, the
-        # middle square would lie elsewhere, and a small model sees another picture.
-        less_short, less_long = (-(-side // reduction) for side in (short, long))
-        same_shape = size * less_long // less_short == size * long // short
-        if less_short >= _MARGIN * size and same_shape:
-            width, height = picture.size
-            picture.draft(None, (width // reduction, height // reduction))
-            return
+    reduction = next(
+        (n for n in _REDUCTIONS if _is_enough(picture.size, n, _MARGIN * size, size)), 1
+    )
+    if reduction > 1:
+        width, height = picture.size
+        picture.draft(None, (width // reduction, height // reduction))
 
 
-def _turned_upright(picture: Image.Image) -> Image.Image:
+def reduced_size(shape: tuple[int, int], for_size: tuple[int, int] | None) -> tuple[int, int]:
+    """Width and height of what `open_picture` makes of a decoded picture of that shape."""
+    factor = 1 if for_size is None else _reduction(shape, max(for_size))
+    return -(-shape[0] // factor), -(-shape[1] // factor)
+
+
+def _reduction(shape: tuple[int, int], size: int) -> int:
+    """By which whole factor a decoded picture may shrink before a model resizes it."""
+    least = _AVERAGED_MARGIN * size
+    return next(
+        (n for n in range(min(shape) // least, 1, -1) if _is_enough(shape, n, least, size)), 1
+    )
+
+
+def _is_enough(shape: tuple[int, int], reduction: int, least: int, size: int) -> bool:
+    """Whether a picture so many times smaller keeps `least` pixels and a model's view of it."""
+    short, long = sorted(shape)
+    # Sides are rounded up.  Where that changes the resized shape by a pixel, the middle square
+    # would lie elsewhere, and a small model sees another picture.
+    less_short, less_long = (-(-side // reduction) for side in (short, long))
+    same_shape = size * less_long // less_short == size * long // short
+    return less_short >= least and same_shape
+
+
+def _to_rgb(picture: Image.Image, factor: int) -> Image.Image:
+    """A new RGB picture, `factor` times smaller, without a second copy of a large one.
+
+    Works in strips: what a conversion needs besides the picture is a few megabytes.
+    """
+    width, height = picture.size
+    convert = _converter(picture)
+    rows = max(1, _STRIP_PIXELS // width // factor) * factor
+    if factor == 1 and rows >= height:
+        return convert(picture.copy())
+    result = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    for top in range(0, height, rows):
+        strip = convert(picture.crop((0, top, width, min(height, top + rows))))
+        result.paste(strip if factor == 1 else strip.reduce(factor), (0, top // factor))
+    return result
+
+
+def _converter(picture: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """What makes a strip of the loaded `picture` RGB."""
+    if picture.mode.startswith(("I", "F")):
+        full_scale = _full_scale(picture)
+        return lambda strip: Image.fromarray(_to_8_bits(np.asarray(strip), full_scale)).convert(
+            "RGB"
+        )
+    if picture.has_transparency_data:
+        return _on_white
+    return lambda strip: strip.convert("RGB")
+
+
+def _on_white(strip: Image.Image) -> Image.Image:
+    with_alpha = strip.convert("RGBA")
+    white = Image.new("RGBA", with_alpha.size, "white")
+    return Image.alpha_composite(white, with_alpha).convert("RGB")
+
+
+def _turned_upright(original: Image.Image, rgb: Image.Image) -> Image.Image:
+    """`rgb` turned as the EXIF of `original` says."""
     # ImageOps.exif_transpose also writes the EXIF anew, which fails where a camera's or an
     # editor's is odd; such a photo opens everywhere else, so it should here.
     try:
-        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+        orientation = original.getexif().get(ExifTags.Base.Orientation)
     except _DAMAGE:
         orientation = None
-    turn = _TURNS.get(orientation or 1)
-    return picture.copy() if turn is None else picture.transpose(turn)
+    turn = _TURNS.get(orientation or 1) if isinstance(orientation, int) else None
+    return rgb if turn is None else rgb.transpose(turn)
 
 
-def _to_8_bits(grey: np.ndarray) -> np.ndarray:
-    """Grey values of any range → uint8 `(height, width)`; Pillow's own convert() clips.
+def _full_scale(picture: Image.Image) -> float:
+    """What counts as white in grey of more than 8 bits.
 
     The range is told by the largest value: up to 1, up to 255, up to 65,535 or beyond.
     """
+    whole = picture.mode != "F"
+    if picture.mode.startswith("I;16"):
+        return 65_535.0
+    largest = 0.0
+    width, height = picture.size
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        values = np.asarray(picture.crop((0, top, width, min(height, top + rows))))
+        finite = values[np.isfinite(values)]
+        largest = max(largest, float(finite.max())) if finite.size else largest
+    if not whole and largest <= 1.0:
+        return 1.0
+    return 255.0 if largest <= 255.0 else max(65_535.0, largest)
+
+
+def _to_8_bits(grey: np.ndarray, full_scale: float) -> np.ndarray:
+    """Grey values → uint8 `(height, width)`; Pillow's own convert() clips."""
     values = np.nan_to_num(grey.astype(np.float64), posinf=0.0, neginf=0.0).clip(min=0.0)
-    largest = values.max()
-    sixteen_bits = grey.dtype.kind == "u" and grey.dtype.itemsize == 2  # either byte order
-    full_scale = 65_535.0 if sixteen_bits else 255.0
-    if np.issubdtype(grey.dtype, np.floating) and largest <= 1.0:
-        full_scale = 1.0
-    elif largest > full_scale:
-        full_scale = max(65_535.0, largest)
-    return np.round(values * (255.0 / full_scale)).astype(np.uint8)
+    return np.round(values * (255.0 / full_scale)).clip(max=255.0).astype(np.uint8)
 
 
 def _too_large(width: int | None = None, height: int | None = None) -> str:

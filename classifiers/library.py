@@ -42,7 +42,6 @@ class HeadLibrary:
         self._recent_lock = threading.Lock()  # of the two above
         # Locks live as long as somebody builds or waits: ids never end.
         self._building: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
-        self.export_lock = threading.Lock()  # an encoder's file is large: one writes, all wait
 
     def find(self, classifier: str) -> Head:
         """The head of a shipped label set's id or of a head's id.

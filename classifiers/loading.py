@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from classifiers.errors import HeadsmithError, ModelError
+from classifiers.images import OpenPicture, open_picture
 from classifiers.memory import check_memory, give_back_freed_memory
 from classifiers.models import (
     BUILTIN,
@@ -61,6 +62,7 @@ class LoadedModels:
         default: name of the model that answers who asked for none.
         offline: nothing is fetched.
         any_model: visitors may name models beside the curated ones and the default.
+        open_picture: how pictures of strangers are opened, as `images.open_picture` has it.
     """
 
     def __init__(
@@ -72,10 +74,12 @@ class LoadedModels:
         any_model: bool = True,
         max_models: int = 2,
         prepare_label_lists: bool = True,
+        open_picture: OpenPicture = open_picture,
     ) -> None:
         self.default = default
         self.offline = offline
         self.any_model = any_model
+        self.open_picture = open_picture
         self._max_models = max_models
         self._prepare_label_lists = prepare_label_lists
         self._store = HeadStore(heads_dir)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import (
     APIRouter,
@@ -20,33 +19,31 @@ from fastapi import (
     Response,
     UploadFile,
 )
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, FailFast, Field, ValidationError
 
-from classifiers.errors import ExportError, HeadError, LimitError
-from classifiers.export import (
-    ENCODER_FORMATS,
-    HEAD_FORMATS,
-    export_encoder,
-    export_head,
-    resource_name,
-)
+from classifiers.errors import BusyError, ExportError, HeadError, LimitError
+from classifiers.export import ENCODER_FORMATS, HEAD_FORMATS, resource_name
+from classifiers.export_cache import ExportCache
 from classifiers.heads import Head
 from classifiers.label_lists import (
+    MAX_CLASS_CHARACTERS,
+    MAX_CLASSES,
+    check_class_names,
     join_class_names,
     label_list_ids,
     load_label_list,
+    parse_class_names,
 )
 from classifiers.loading import LoadedModels
-from classifiers.precision import PRECISIONS, check_precision
+from classifiers.precision import PRECISIONS
+from classifiers.prompts import MAX_TEMPLATE_CHARACTERS, MAX_TEMPLATES
 from classifiers.typed_words import read_typed_words
-from server.body_limit import MAX_PICTURE_BYTES, TOO_LARGE
+from server.body_limit import MAX_PICTURE_BYTES, TOO_LARGE, has_too_many_values
 from server.limits import LimitKeeper
-from server.work import run_while_wanted
-
-if TYPE_CHECKING:
-    from classifiers.library import HeadLibrary  # which imports torch
+from server.work import Line, run_while_wanted
 
 PREFIX = "/api/v1"
 DEFAULT_TEMPLATE = "This is a photo of a {}"
@@ -59,9 +56,14 @@ ASK_AGAIN = "public, max-age=3600, must-revalidate"
 PRECISION_OF_WEIGHTS = f"Of the weights: {', '.join(PRECISIONS)}."
 Precision = Annotated[str, Query(description=PRECISION_OF_WEIGHTS)]
 
+Model = TypeVar("Model", bound=BaseModel)
+
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _MEDIA_TYPES = {"zip": "application/zip", "xml": "application/xml", "txt": "text/plain",
                 "json": "application/json"}  # fmt: skip
+
+
+ClassName = Annotated[str, Field(max_length=MAX_CLASS_CHARACTERS)]
 
 
 class NewHead(BaseModel):
@@ -69,11 +71,16 @@ class NewHead(BaseModel):
 
     name: str = Field("", description="What to call it.", max_length=200)
     template: str = Field(
-        DEFAULT_TEMPLATE, description="A prompt with {} for the class; several lines are averaged."
+        DEFAULT_TEMPLATE,
+        description="A prompt with {} for the class; several lines are averaged.",
+        max_length=MAX_TEMPLATES * (MAX_TEMPLATE_CHARACTERS + 1),
     )
-    classes: list[str] = Field(description="Class names, in index order.", min_length=1)
-    format: str = Field("pt", description=f"One of {', '.join(HEAD_FORMATS)}.")
-    precision: str = Field("float32", description=PRECISION_OF_WEIGHTS)
+    # Fails fast, or millions of wrong entries would make as many errors.
+    classes: Annotated[list[ClassName], FailFast()] = Field(
+        description="Class names, in index order.", min_length=1, max_length=MAX_CLASSES
+    )
+    format: str = Field("pt", description=f"One of {', '.join(HEAD_FORMATS)}.", max_length=20)
+    precision: str = Field("float32", description=PRECISION_OF_WEIGHTS, max_length=20)
 
 
 class Guess(BaseModel):
@@ -99,8 +106,8 @@ class Classifier(BaseModel):
     templates: list[str]
 
 
-def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> APIRouter:
-    """The routes.  Encoder files, which are large, are kept in `exports_dir`."""
+def build_api(models: LoadedModels, keeper: LimitKeeper, exports: ExportCache) -> APIRouter:
+    """The routes.  What they give out as files lies in `exports`."""
     api = APIRouter(prefix=PREFIX, dependencies=[Depends(keeper.count_request)])
 
     # Not counted: a load balancer asks often.
@@ -119,24 +126,30 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
     ) -> Response:
         """The head of a label set, or of a classifier that was made before, as a file."""
         _check_format(format, HEAD_FORMATS)
-        head = await run_while_wanted(request, lambda _: models.library().find(classifier))
+        head = await run_while_wanted(
+            request, lambda _: models.library().find(classifier), Line.HEADS
+        )
         kept = ASK_AGAIN if classifier in label_list_ids() else FOR_EVER
-        return await _head_response(request, head, format, precision, kept)
+        return await _head_response(request, exports, head, format, precision, kept)
 
-    async def new_head(
-        request: Request, name: str, template: str, classes: str, format: str, precision: str
-    ) -> Response:
-        _check_format(format, HEAD_FORMATS)
-        words = read_typed_words(name, template, classes)
+    async def new_head(request: Request, read: Callable[[], NewHead]) -> Response:
+        """Makes what `read` returns: it may be long, so it is read in the thread, too."""
 
-        def build(progress: Callable[[int, int], None]) -> Head:
+        def build(progress: Callable[[int, int], None]) -> tuple[Head, NewHead]:
+            wanted = read()
+            _check_format(wanted.format, HEAD_FORMATS)
+            names = join_class_names(wanted.classes)
+            words = read_typed_words(wanted.name, wanted.template, names)
             count = partial(keeper.count_new_head, request)
-            return models.library().create(
+            head = models.library().create(
                 words.name, words.templates, words.classes, progress, count
             )
+            return head, wanted
 
-        head = await run_while_wanted(request, build)
-        return await _head_response(request, head, format, precision, ASK_AGAIN)
+        head, wanted = await run_while_wanted(request, build, Line.HEADS)
+        return await _head_response(
+            request, exports, head, wanted.format, wanted.precision, ASK_AGAIN
+        )
 
     @api.get("/heads", tags=["heads"])
     async def make_head_by_query(
@@ -148,15 +161,27 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
         precision: Precision = "float32",
     ) -> Response:
         """Makes a classifier from words and returns its head as a file."""
-        return await new_head(request, name, template, classes, format, precision)
 
-    @api.post("/heads", tags=["heads"])
-    async def make_head(request: Request, wanted: NewHead) -> Response:
+        def read() -> NewHead:
+            names = list(parse_class_names(classes).classes)
+            if not names:
+                check_class_names(())
+            with _errors_of_the_request():
+                return NewHead(
+                    name=name[:200],
+                    template=template,
+                    classes=names,
+                    format=format,
+                    precision=precision,
+                )
+
+        return await new_head(request, read)
+
+    @api.post("/heads", tags=["heads"], openapi_extra=_body_schema(NewHead))
+    async def make_head(request: Request) -> Response:
         """Makes a classifier from words and returns its head as a file."""
-        names = join_class_names(wanted.classes)
-        return await new_head(
-            request, wanted.name, wanted.template, names, wanted.format, wanted.precision
-        )
+        body = await request.body()
+        return await new_head(request, lambda: _read_json(NewHead, body))
 
     @api.post("/classify", tags=["classifiers"])
     async def classify(
@@ -165,14 +190,19 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
         classifier: Annotated[str, Form(description="A label set's id or a head's id.")] = "nouns",
     ) -> Answer:
         """The five likeliest classes of a picture."""
-        data = await picture.read(MAX_PICTURE_BYTES + 1)
-        if len(data) > MAX_PICTURE_BYTES:
+        if (picture.size or 0) > MAX_PICTURE_BYTES:
             raise HTTPException(413, TOO_LARGE)
+        # Step by step: nobody's answer waits behind a large picture or a new head.
+        library = await run_while_wanted(request, lambda _: models.library(), Line.HEADS)
+        head = await run_while_wanted(request, lambda _: library.find(classifier), Line.HEADS)
+        opened = await run_while_wanted(
+            request,
+            lambda _: models.open_picture(picture.file, for_size=library.encoder.image_size),
+            Line.PICTURES,
+        )
 
-        def work(_: Any) -> Answer:
-            library = models.library()
-            head = library.find(classifier)
-            prediction = head.predict(library.encoder.encode_picture(data))[0]
+        def answer(_: Any) -> Answer:
+            prediction = head.predict(library.encoder.encode_images([opened]))[0]
             guesses = [Guess(**guess._asdict()) for guess in prediction]
             return Answer(
                 classifier=classifier,
@@ -181,7 +211,7 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
                 guesses=guesses,
             )
 
-        return await run_while_wanted(request, work)
+        return await run_while_wanted(request, answer)
 
     @api.get("/encoder", tags=["heads"])
     async def encoder(
@@ -194,13 +224,15 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports_dir: Path) -> A
         _check_format(format, ENCODER_FORMATS)
         path = await run_while_wanted(
             request,
-            lambda _: _encoder_file(models.library(), format, frames, precision, exports_dir),
+            lambda _: exports.encoder_file(
+                models.library().encoder, format, frames=frames, precision=precision
+            ),
+            Line.FILES,
         )
-        headers = {"ETag": f'"{path.stem}-{format}"', "Cache-Control": ASK_AGAIN}
+        headers = {"ETag": f'"{path.parent.name[:32]}"', "Cache-Control": ASK_AGAIN}
         if _is_known(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        name = f"encoder_{resource_name(models.library().encoder.model_name)}.{format}"
-        return FileResponse(path, filename=name, headers=headers)
+        return FileResponse(path, filename=path.name, headers=headers)
 
     whole = APIRouter()
     whole.add_api_route(f"{PREFIX}/healthz", healthz, tags=["server"])
@@ -226,6 +258,28 @@ def _close(whole: APIRouter, routes: list[APIRoute]) -> None:
     )
 
 
+def _body_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """For /docs, which does not see what a route reads by itself."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+@contextmanager
+def _errors_of_the_request() -> Iterator[None]:
+    """Errors of a model that is made from a request are the client's."""
+    try:
+        yield
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False)) from None
+
+
+def _read_json(model: type[Model], body: bytes) -> Model:
+    if has_too_many_values(body):
+        raise HTTPException(413, "The request holds too many values; send fewer.")
+    with _errors_of_the_request():
+        return model.model_validate_json(body)
+
+
 def _check_format(suffix: str, formats: dict[str, str]) -> None:
     if suffix not in formats:
         raise ExportError(f"There is no format “{suffix[:20]}”; use {', '.join(formats)}.")
@@ -237,7 +291,7 @@ def _is_known(request: Request, etag: str) -> bool:
 
 
 async def _head_response(
-    request: Request, head: Head, suffix: str, precision: str, kept: str
+    request: Request, exports: ExportCache, head: Head, suffix: str, precision: str, kept: str
 ) -> Response:
     """The file of `head`, or 304 where the client has it."""
     name = hashlib.sha256(head.name.encode()).hexdigest()[:8]  # the name is in the file too
@@ -251,32 +305,13 @@ async def _head_response(
         return Response(status_code=304, headers=headers)
     file_name = f"{resource_name(head.name)}.{suffix}"
 
-    def write(_: Any) -> bytes:
-        with tempfile.TemporaryDirectory() as folder:
-            path = export_head(head, Path(folder) / file_name, precision=precision)
-            return path.read_bytes()
-
-    content = await run_while_wanted(request, write)
+    content = await run_while_wanted(
+        request, lambda _: exports.head_file(head, suffix, precision).read_bytes(), Line.FILES
+    )
     headers["Content-Disposition"] = f'attachment; filename="{file_name}"'
     media_type = _MEDIA_TYPES.get(suffix, "application/octet-stream")
     return Response(content, media_type=media_type, headers=headers)
 
 
-def _encoder_file(
-    library: HeadLibrary, suffix: str, frames: bool, precision: str, exports_dir: Path
-) -> Path:
-    """The encoder's file, written once for each version of the weights."""
-    check_precision(precision)  # it becomes part of a path
-    encoder = library.encoder
-    variant = f"{'frames' if frames else 'pixels'}-{precision}"
-    path = exports_dir / f"{encoder.fingerprint}-{variant}.{suffix}"
-    with library.export_lock:
-        if not path.is_file():
-            exports_dir.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{path.stem}.part.{suffix}")
-            export_encoder(encoder, partial, frames=frames, precision=precision).replace(path)
-    return path
-
-
-# What a HeadsmithError means to a client; others are the client's words: 422.
-STATUS_OF_ERRORS = {HeadError: 404, LimitError: 429}
+# What a HeadsmithError means to a client, the first that fits; others are the client's words: 422.
+STATUS_OF_ERRORS = {HeadError: 404, BusyError: 503, LimitError: 429}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeVar
 
 import anyio
@@ -15,21 +16,30 @@ from classifiers.errors import Cancelled
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LOOKS = 0.25
-AT_ONCE = 4  # requests that compute at the same time; more wait in line
-MAX_WAITING = 64  # in line; more are told to come back rather than to wait for minutes
+MAX_WAITING = 64  # in one line; more are told to come back rather than to wait for minutes
 SECONDS_TO_COME_BACK = 10
 
 
-@dataclass
-class _Line:
-    """A line of its own: the threads that all else shares (files, the page) stay free."""
+class Line(Enum):
+    """Work of one kind waits for its own kind only; the value is how much goes on at once.
 
+    The threads that all else shares (files, the page) stay free.
+    """
+
+    ANSWERS = ("answers", 4)
+    PICTURES = ("pictures", 24)  # wait in lines of their own, inside the decoder
+    HEADS = ("heads", 12)  # wait in a line of their own, inside the library
+    FILES = ("files", 2)
+
+
+@dataclass
+class _Waiting:
     places: anyio.CapacityLimiter
     inside: int = 0  # requests that compute or wait
 
 
 # One a loop, since a limiter belongs to the loop it was made in.
-_line_of_loop: anyio.lowlevel.RunVar[_Line] = anyio.lowlevel.RunVar("line")
+_lines_of_loop: anyio.lowlevel.RunVar[dict[Line, _Waiting]] = anyio.lowlevel.RunVar("lines")
 
 
 class ServerBusy(HTTPException):
@@ -43,16 +53,20 @@ class ServerBusy(HTTPException):
         )
 
 
-def _line() -> _Line:
-    line = _line_of_loop.get(None)
-    if line is None:
-        line = _Line(anyio.CapacityLimiter(AT_ONCE))
-        _line_of_loop.set(line)
-    return line
+def _waiting_in(line: Line) -> _Waiting:
+    lines = _lines_of_loop.get(None)
+    if lines is None:
+        lines = {each: _Waiting(anyio.CapacityLimiter(each.value[1])) for each in Line}
+        _lines_of_loop.set(lines)
+    return lines[line]
 
 
-async def run_while_wanted(request: Request, work: Callable[[Callable[[int, int], None]], T]) -> T:
-    """The result of `work(progress)`, computed in a thread.
+async def run_while_wanted(
+    request: Request,
+    work: Callable[[Callable[[int, int], None]], T],
+    line: Line = Line.ANSWERS,
+) -> T:
+    """The result of `work(progress)`, computed in a thread when its turn in `line` comes.
 
     When the client disconnects, the next call of `progress` raises and the work ends; work
     still in line is not begun.
@@ -60,8 +74,8 @@ async def run_while_wanted(request: Request, work: Callable[[Callable[[int, int]
     Raises:
         ServerBusy: too many wait already.
     """
-    line = _line()
-    if line.inside >= AT_ONCE + MAX_WAITING:
+    waiting = _waiting_in(line)
+    if waiting.inside >= line.value[1] + MAX_WAITING:
         raise ServerBusy
     left = threading.Event()
 
@@ -84,14 +98,14 @@ async def run_while_wanted(request: Request, work: Callable[[Callable[[int, int]
             left.set()
 
         tasks.start_soon(watch)
-        line.inside += 1
+        waiting.inside += 1
         try:
-            work_in_turn = anyio.to_thread.run_sync(when_its_turn_comes, limiter=line.places)
+            work_in_turn = anyio.to_thread.run_sync(when_its_turn_comes, limiter=waiting.places)
             result.append(await work_in_turn)
         except Exception as raised:
             error.append(raised)
         finally:
-            line.inside -= 1
+            waiting.inside -= 1
         tasks.cancel_scope.cancel()
     if error:
         raise error[0]

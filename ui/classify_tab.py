@@ -8,17 +8,22 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
-import numpy as np
+from PIL import Image
 
 from classifiers.errors import HeadsmithError
-from classifiers.images import open_picture
 from classifiers.independent import predict_independently
 from classifiers.label_lists import label_list_ids, load_label_list
 from classifiers.loading import LoadedModels
 from ui import render
 from ui.messages import tell
-from ui.picture import example_pictures, shown_file
-from ui.picture_input import PictureInput
+from ui.picture import (
+    example_pictures,
+    is_shown_by_browsers,
+    larger,
+    open_upload_as_picture,
+    shown_file,
+)
+from ui.picture_input import CameraInput, PictureInput
 from ui.state import DEFAULT_CLASSIFIER, PictureInHand, classifier_choices
 
 NO_PICTURE = "Give me a picture: upload, paste or snap one, or try an example."
@@ -69,7 +74,8 @@ def look(
         return put_down(in_hand), gr.skip()
     try:
         encoder = models.library(in_hand.model).encoder
-        picture = open_picture(path, for_size=encoder.image_size)
+        size = encoder.image_size if is_shown_by_browsers(path) else larger(encoder.image_size)
+        picture = open_upload_as_picture(models, path, size)
     except HeadsmithError as error:
         tell(error)
         return in_hand, gr.update(value=in_hand.path)
@@ -85,23 +91,32 @@ def put_down(in_hand: PictureInHand) -> PictureInHand:
 
 def watch(
     models: LoadedModels,
-    frame: np.ndarray | None,
+    frame: bytes | str | None,
     in_hand: PictureInHand,
     chosen: str,
     independent: bool = False,
 ) -> tuple[PictureInHand, str]:
     """Answers about one frame of the live camera.
 
-    Inputs: frame uint8 `(height, width, 3)`; what is in hand; the classifier's id;
-    whether each class is scored on its own.
+    Inputs: bytes or path of the frame's picture; what is in hand; the classifier's id; whether
+    each class is scored on its own.
     Outputs: the frame as picture in hand; the answer.
     """
     if frame is None:
         return gr.skip(), gr.skip()
     encoder = models.library(in_hand.model).encoder
-    embedding = encoder.encode_images([open_picture(frame)])
+    try:
+        embedding = encoder.encode_images([_frame(models, frame, encoder.image_size)])
+    except HeadsmithError as error:
+        return in_hand, render.error_html(str(error))
     in_hand = PictureInHand(None, embedding, in_hand.model)
     return in_hand, answer(models, in_hand, chosen, independent)
+
+
+def _frame(models: LoadedModels, frame: bytes | str, size: tuple[int, int]) -> Image.Image:
+    if isinstance(frame, bytes):
+        return models.open_picture(frame, for_size=size)
+    return open_upload_as_picture(models, frame, size)
 
 
 def answer(
@@ -196,10 +211,9 @@ def build_picture_box() -> tuple[PictureInput, gr.Image, Any]:
             )
         with gr.Tab("Live camera"):
             gr.HTML("<p>Press Record, and the answer follows what the camera sees until Stop.</p>")
-            camera = gr.Image(
+            camera = CameraInput(
                 sources=["webcam"],
                 streaming=True,
-                type="numpy",
                 label="Live camera",
                 show_label=False,
                 height=300,

@@ -12,6 +12,7 @@ import gradio as gr
 
 from classifiers.errors import Cancelled, ClassNamesError, HeadsmithError
 from classifiers.label_lists import (
+    MAX_FILE_BYTES,
     format_class_names,
     parse_class_names,
     read_class_names_file,
@@ -27,6 +28,7 @@ from classifiers.prompts import (
 from classifiers.typed_words import MAX_NAME_CHARACTERS, read_typed_words
 from server.limits import LimitKeeper
 from ui import render
+from ui.file_input import FileButton
 from ui.messages import tell
 from ui.state import (
     DEFAULT_CLASSIFIER,
@@ -38,6 +40,7 @@ from ui.state import (
     classifier_choices,
     model_of,
 )
+from ui.uploads import copied_upload
 
 EXAMPLES = [  # name, template, classes
     [
@@ -182,7 +185,8 @@ def read_file(path: str | None) -> Any:
     if path is None:
         return gr.skip()
     try:
-        names = read_class_names_file(path)
+        with copied_upload(path, MAX_FILE_BYTES) as copy:
+            names = read_class_names_file(copy)
         if not names.classes:
             raise ClassNamesError("The file holds no class names; put one on each line.")
     except HeadsmithError as error:
@@ -252,7 +256,7 @@ def build_create_section(
             with gr.Row():
                 create_button = gr.Button("Create", variant="primary", elem_id="hs-create")
                 cancel_button = gr.Button("Cancel", elem_id="hs-cancel", min_width=80)
-            file = gr.UploadButton(
+            file = FileButton(
                 "Classes from a .txt or .csv file", file_types=[".txt", ".csv"], size="sm"
             )
             _build_own_list(own, chosen)

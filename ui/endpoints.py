@@ -13,18 +13,21 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from classifiers.errors import HeadsmithError
-from classifiers.export import HEAD_FORMATS, export_head, resource_name
+from classifiers.export import HEAD_FORMATS
+from classifiers.export_cache import ExportCache
 from classifiers.label_lists import (
     label_list_ids,
     load_label_list,
 )
 from classifiers.loading import LoadedModels
-from classifiers.opening import open_head
+from classifiers.opening import MAX_HEAD_FILE_BYTES, open_head
 from classifiers.typed_words import read_typed_words
 from server.limits import LimitKeeper
-from ui.export_panel import new_file
+from ui.file_input import FileBox
 from ui.messages import api_error
+from ui.picture import encode_upload
 from ui.picture_input import PictureInput
+from ui.uploads import copied_upload
 
 T = TypeVar("T")
 
@@ -44,7 +47,7 @@ def classify(models: LoadedModels, image: str | None, classifier: str) -> dict[s
             raise gr.Error("Send a picture.", print_exception=False)
         library = models.library()
         head = library.find(classifier or "")
-        prediction = head.predict(library.encoder.encode_picture(image))[0]
+        prediction = head.predict(encode_upload(models, library.encoder, image))[0]
     except HeadsmithError as error:
         raise api_error(error) from error
     return {guess.class_name: guess.probability for guess in prediction}
@@ -79,7 +82,9 @@ def create_classifier(
     return head.id, f"{head.name}: {len(head.classes):,} classes{left_out}, model {head.model}"
 
 
-def export_classifier(models: LoadedModels, classifier: str, format: str) -> str:
+def export_classifier(
+    models: LoadedModels, exports: ExportCache, classifier: str, format: str
+) -> str:
     """The classifier as a file that runs on a phone, beside the image encoder.
 
     Args:
@@ -90,8 +95,10 @@ def export_classifier(models: LoadedModels, classifier: str, format: str) -> str
         head = models.library().find(classifier or "")
         if format not in HEAD_FORMATS:
             known = ", ".join(HEAD_FORMATS)
-            raise gr.Error(f"There is no format “{format}”; use {known}.", print_exception=False)
-        return str(export_head(head, new_file(resource_name(head.name), format)))
+            raise gr.Error(
+                f"There is no format “{str(format)[:20]}”; use {known}.", print_exception=False
+            )
+        return str(exports.head_file(head, format))
     except HeadsmithError as error:
         raise api_error(error) from error
 
@@ -112,7 +119,8 @@ def import_head(models: LoadedModels, file: str | None) -> tuple[str, str]:
     try:
         if file is None:
             raise gr.Error("Send a .safetensors head.", print_exception=False)
-        head = open_head(models.library(), file)
+        with copied_upload(file, MAX_HEAD_FILE_BYTES) as copy:
+            head = open_head(models.library(), copy)
     except HeadsmithError as error:
         raise api_error(error) from error
     return head.id, f"{head.name}: {len(head.classes):,} classes, model {head.model}"
@@ -135,7 +143,7 @@ def bound(function: Callable[..., T], *first: Any) -> Callable[..., T]:
     return call
 
 
-def build_endpoints(models: LoadedModels, keeper: LimitKeeper) -> None:
+def build_endpoints(models: LoadedModels, keeper: LimitKeeper, exports: ExportCache) -> None:
     """Endpoints have components of their own, unseen, so that the page can change freely."""
     with gr.Column(visible=False):
         image = PictureInput(type="filepath", image_mode=None, label="image")
@@ -143,7 +151,7 @@ def build_endpoints(models: LoadedModels, keeper: LimitKeeper) -> None:
         label = gr.Label(num_top_classes=5)
         outputs = [gr.Textbox(label="id"), gr.Textbox(label="summary")]
         file, table = gr.File(), gr.JSON()
-        head = gr.File(type="filepath", label="file")
+        head = FileBox(label="file")
         trigger = gr.Button()
     trigger.click(
         bound(classify, models), [image, texts[0]], label,
@@ -154,7 +162,7 @@ def build_endpoints(models: LoadedModels, keeper: LimitKeeper) -> None:
         api_name="create_classifier", concurrency_id="build",
     )  # fmt: skip
     trigger.click(
-        bound(export_classifier, models), texts[:2], file,
+        bound(export_classifier, models, exports), texts[:2], file,
         api_name="export_classifier", concurrency_id="export",
     )  # fmt: skip
     trigger.click(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -20,11 +18,9 @@ from classifiers.export import (
     HEAD_FORMATS,
     ROUNDED_FORMATS,
     estimate_head_bytes,
-    export_encoder,
-    export_head,
     missing_library,
-    resource_name,
 )
+from classifiers.export_cache import ExportCache
 from classifiers.heads import Head
 from classifiers.images import open_picture
 from classifiers.loading import LoadedModels
@@ -139,6 +135,7 @@ def example_embeddings(encoder: Encoder, precision: str) -> np.ndarray:
 
 def head_file(
     models: LoadedModels,
+    exports: ExportCache,
     chosen: str,
     suffix: str,
     own: Any,
@@ -154,8 +151,7 @@ def head_file(
         library = models.library(model_of(in_hand))
         head = named(library.find(chosen), OwnClassifier.list_from(own))
         precision = precision if suffix in ROUNDED_FORMATS else "float32"
-        path = new_file(resource_name(head.name), suffix)
-        return str(export_head(head, path, precision=precision))
+        return str(exports.head_file(head, suffix, precision))
     except HeadsmithError as error:
         tell(error)
         return gr.skip()
@@ -163,6 +159,7 @@ def head_file(
 
 def encoder_file(
     models: LoadedModels,
+    exports: ExportCache,
     suffix: str,
     in_hand: PictureInHand | None = None,
     takes: str = PIXELS,
@@ -174,10 +171,9 @@ def encoder_file(
     """
     try:
         encoder = models.library(model_of(in_hand)).encoder
-        frames = takes == FRAMES
-        stem = f"encoder_{resource_name(encoder.model_name)}{'_frames' if frames else ''}"
-        path = new_file(stem, suffix)
-        return str(export_encoder(encoder, path, frames=frames, precision=precision))
+        return str(
+            exports.encoder_file(encoder, suffix, frames=takes == FRAMES, precision=precision)
+        )
     except HeadsmithError as error:
         tell(error)
         return gr.skip()
@@ -197,13 +193,12 @@ def named(head: Head, own: list[OwnClassifier]) -> Head:
     return replace(head, name=names.get(head.id, head.name))
 
 
-def new_file(stem: str, suffix: str) -> Path:
-    """A path for an export, in a folder of its own; Gradio copies what handlers return."""
-    return Path(tempfile.mkdtemp(prefix="headsmith-")) / f"{stem}.{suffix}"
-
-
 def build_export_panel(
-    models: LoadedModels, own: gr.BrowserState, chosen: gr.Dropdown, in_hand: gr.State
+    models: LoadedModels,
+    exports: ExportCache,
+    own: gr.BrowserState,
+    chosen: gr.Dropdown,
+    in_hand: gr.State,
 ) -> tuple[gr.HTML, gr.Dropdown]:
     """Format, what the file holds, one button; the encoder below."""
     private: dict[str, Any] = {"api_visibility": "private"}
@@ -230,15 +225,19 @@ def build_export_panel(
         show_progress="hidden", trigger_mode="always_last", **private,
     )  # fmt: skip
     download.click(
-        partial(head_file, models), [chosen, suffix, own, in_hand, precision], saved_head,
+        partial(head_file, models, exports), [chosen, suffix, own, in_hand, precision], saved_head,
         show_progress_on=summary, concurrency_id="export", concurrency_limit=2, **private,
     ).success(None, None, None, js=SAVE_HEAD_JS)  # fmt: skip
-    _build_encoder_part(models, chosen, in_hand, summary)
+    _build_encoder_part(models, exports, chosen, in_hand, summary)
     return summary, suffix
 
 
 def _build_encoder_part(
-    models: LoadedModels, chosen: gr.Dropdown, in_hand: gr.State, summary: gr.HTML
+    models: LoadedModels,
+    exports: ExportCache,
+    chosen: gr.Dropdown,
+    in_hand: gr.State,
+    summary: gr.HTML,
 ) -> None:
     private: dict[str, Any] = {"api_visibility": "private"}
     with gr.Accordion("Image encoder", open=False):
@@ -260,6 +259,6 @@ def _build_encoder_part(
         concurrency_id="export", trigger_mode="always_last", **private,
     )  # fmt: skip
     download.click(
-        partial(encoder_file, models), [suffix, in_hand, takes, precision], saved,
+        partial(encoder_file, models, exports), [suffix, in_hand, takes, precision], saved,
         show_progress_on=change, concurrency_id="export", concurrency_limit=2, **private,
     ).success(None, None, None, js=SAVE_ENCODER_JS)  # fmt: skip

@@ -9,10 +9,12 @@ import gradio as gr
 
 from classifiers.errors import HeadsmithError
 from classifiers.loading import LoadedModels
-from classifiers.opening import open_head
+from classifiers.opening import MAX_HEAD_FILE_BYTES, open_head
 from ui.create_section import SHOW_ANSWER_JS
+from ui.file_input import FileButton
 from ui.messages import tell
 from ui.state import MAX_OWN_CLASSIFIERS, OwnClassifier, PictureInHand, classifier_choices
+from ui.uploads import copied_upload
 
 
 def open_file(
@@ -26,7 +28,9 @@ def open_file(
     if path is None:
         return gr.skip(), gr.skip()
     try:
-        head = open_head(models.library(in_hand.model if in_hand else None), path)
+        library = models.library(in_hand.model if in_hand else None)
+        with copied_upload(path, MAX_HEAD_FILE_BYTES) as copy:
+            head = open_head(library, copy)
     except HeadsmithError as error:
         tell(error)
         return gr.skip(), gr.skip()
@@ -44,8 +48,8 @@ def build_import_button(
     models: LoadedModels, own: gr.BrowserState, chosen: gr.Dropdown, in_hand: gr.State
 ) -> None:
     # Takes every file, so that the server can say what is wrong with one that is no head.
-    button = gr.UploadButton(
-        "Open a head (.safetensors)", type="filepath", size="sm", scale=0, min_width=240,
+    button = FileButton(
+        "Open a head (.safetensors)", size="sm", scale=0, min_width=240,
         elem_id="hs-open-head",
     )  # fmt: skip
     button.upload(

@@ -17,6 +17,7 @@ from classifiers.models import PREFERRED, curated_models
 from ui import render
 from ui.messages import tell
 from ui.model_cards import card_html, status_html, table_html, title_of
+from ui.picture import encode_upload
 from ui.state import OwnClassifier, PictureInHand
 
 NO_COMPARISON = ""
@@ -173,7 +174,7 @@ def _second_opinion(
     models: LoadedModels, other: str, path: str, chosen: str, own: Any, independent: bool
 ) -> Prediction:
     library = models.library(other)
-    embedding = library.encoder.encode_picture(path)
+    embedding = encode_upload(models, library.encoder, path)
     mine = {c.id: c for c in OwnClassifier.list_from(own)}
     # What is made of words can be made for any model.
     head = library.find(mine[chosen].id_with(library) if chosen in mine else chosen)

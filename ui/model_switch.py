@@ -15,6 +15,7 @@ from ui.classify_tab import ClassifyTab, answer, answer_all
 from ui.export_panel import summarise
 from ui.messages import tell
 from ui.model_menu import ModelMenu
+from ui.picture import encode_upload
 from ui.state import OwnClassifier, PictureInHand, classifier_choices
 
 if TYPE_CHECKING:
@@ -51,15 +52,17 @@ def take_up(
         moved[classifier.id] = new_id
         kept.append(replace(classifier, id=new_id))
     menu = gr.update(choices=classifier_choices(kept), value=moved.get(chosen, chosen))
-    in_hand = _seen(library, picture, model)
+    in_hand = _seen(models, library, picture, model)
     return [classifier.to_browser() for classifier in kept], menu, in_hand
 
 
-def _seen(library: HeadLibrary, picture: str | None, model: str | None) -> PictureInHand:
+def _seen(
+    models: LoadedModels, library: HeadLibrary, picture: str | None, model: str | None
+) -> PictureInHand:
     if picture is None:
         return PictureInHand(model=model)
     try:
-        embedding = library.encoder.encode_picture(picture)
+        embedding = encode_upload(models, library.encoder, picture)
     except HeadsmithError:  # an upload that has been tidied away since
         return PictureInHand(model=model)
     return PictureInHand(picture, embedding, model)

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from classifiers.errors import HeadsmithError
+from classifiers.export_cache import ExportCache
 from classifiers.loading import LoadedModels
 from server.limits import LimitKeeper
 from ui.classify_tab import (
@@ -48,11 +49,12 @@ KEEP_JS = """(template, classes, name, chosen, picture, draft) =>
     ({...draft, template, classes, name, chosen, picture: picture ? picture.path : null})"""
 
 
-def build_page(models: LoadedModels, keeper: LimitKeeper) -> gr.Blocks:
+def build_page(models: LoadedModels, keeper: LimitKeeper, exports: ExportCache) -> gr.Blocks:
     """The page as Gradio Blocks, not yet launched.
 
     Args:
         keeper: counts the classifiers that each visitor makes.
+        exports: the files that visitors are given.
     """
     with gr.Blocks(
         title=TITLE,
@@ -72,14 +74,14 @@ def build_page(models: LoadedModels, keeper: LimitKeeper) -> gr.Blocks:
             with gr.Column(scale=4, min_width=320):
                 chosen, info, independent, answer_box, second_answer = build_answer_box()
             with gr.Column(scale=3, min_width=280, elem_id="hs-side"):
-                summary, suffix = build_export_panel(models, own, chosen, in_hand)
+                summary, suffix = build_export_panel(models, exports, own, chosen, in_hand)
         with gr.Column(elem_id="hs-all"):
             all_sets = build_all_sets_box()
         with gr.Column(elem_id="hs-new"):
             section = build_create_section(models, keeper, own, chosen, in_hand)
             with gr.Row():
                 build_import_button(models, own, chosen, in_hand)
-        build_endpoints(models, keeper)
+        build_endpoints(models, keeper, exports)
 
         tab = ClassifyTab(picture, camera, in_hand, chosen, info, independent, answer_box, all_sets)
         connect_classify_tab(models, tab, examples)

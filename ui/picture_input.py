@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gradio as gr
-from gradio import processing_utils
 from gradio.data_classes import ImageData
+
+from classifiers.errors import HeadsmithError
+from ui.downloads import BoundedDownloads
+from ui.messages import api_error
+from ui.uploads import keep_picture, read_data_url
 
 # Gradio drops, without a word, files that the browser does not call pictures: HEIC on most
 # systems.  This calls every file one, so that the server can say what it is; and it takes
@@ -40,7 +44,7 @@ ANY_FILE_JS = """() => {
 }"""
 
 
-class PictureInput(gr.Image):
+class PictureInput(BoundedDownloads, gr.Image):
     """`gr.Image` whose handler gets the uploaded file's path, whatever is in the file.
 
     Gradio's own preprocessing opens the file first and answers a damaged or renamed one
@@ -53,7 +57,22 @@ class PictureInput(gr.Image):
     def preprocess(self, payload: ImageData | None) -> str | None:
         if payload is None:
             return None
-        if payload.url and payload.url.startswith("data:"):  # a webcam or pasted picture
-            path = processing_utils.save_base64_to_cache(payload.url, self.GRADIO_CACHE)
-            return str(path)
+        if payload.url and payload.url.startswith("data:"):  # a client's own encoding
+            return keep_picture(*_decoded(payload.url))
         return payload.path
+
+
+class CameraInput(PictureInput):
+    """The live camera: its handler gets a frame's bytes, or the path of its file."""
+
+    def preprocess(self, payload: ImageData | None) -> str | bytes | None:  # type: ignore[override]
+        if payload is not None and payload.url and payload.url.startswith("data:"):
+            return _decoded(payload.url)[0]
+        return super().preprocess(payload)
+
+
+def _decoded(url: str) -> tuple[bytes, str]:
+    try:
+        return read_data_url(url)
+    except HeadsmithError as error:
+        raise api_error(error) from error

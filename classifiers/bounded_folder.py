@@ -1,0 +1,94 @@
+"""A folder of files that can be made again: written whole or not at all, and bounded in bytes.
+
+Several processes may share it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+SECONDS_IN_USE = 60  # a file that was just asked for is still being sent
+_UNFINISHED = ".part-"  # begins the name of a folder in which a file is being written
+
+
+class BoundedFolder:
+    """Files by key.  When they exceed `max_bytes`, those that were used longest ago go."""
+
+    def __init__(self, directory: Path, max_bytes: int) -> None:
+        self.directory = directory
+        self.max_bytes = max_bytes
+        self._lock = threading.Lock()
+        # Locks live as long as somebody writes or waits.
+        self._writing: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+
+    def get(self, key: str, name: str, write: Callable[[Path], object]) -> Path:
+        """The file `name` of that key; `write(path)` makes it where it is not there.
+
+        Args:
+            key: names a folder: letters, digits and dashes.
+
+        Raises:
+            OSError: the disk is full or cannot be written to; or what `write` raises.
+        """
+        path = self.directory / key / name
+        with self._lock:
+            writing = self._writing.setdefault(key, threading.Lock())
+        with writing:
+            if not self._is_there(path):
+                self._write(path, write)
+        return path
+
+    def _is_there(self, path: Path) -> bool:
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        except OSError:  # a folder that can only be read
+            return path.is_file()
+        return True
+
+    def _write(self, path: Path, write: Callable[[Path], object]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A folder of its own, so that no other process writes there and the name keeps its end.
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=path.parent) as unfinished:
+            whole = Path(unfinished) / path.name
+            write(whole)
+            os.replace(whole, path)
+        self.drop_oldest()
+
+    def drop_oldest(self) -> int:
+        """Removes files, those used longest ago first, until the rest is within `max_bytes`.
+
+        Files that were used just now stay, as they may still be being sent.
+
+        Returns:
+            The bytes that are left.
+        """
+        return drop_oldest(self.directory, self.max_bytes)
+
+
+def drop_oldest(directory: Path, max_bytes: int) -> int:
+    """As `BoundedFolder.drop_oldest`, for any folder and all below it."""
+    files = []
+    for path in directory.rglob("*"):
+        with contextlib.suppress(OSError):  # another process may just have removed it
+            status = path.lstat()
+            if not path.is_dir() or path.is_symlink():
+                files.append((status.st_mtime, status.st_size, path))
+    excess = sum(size for _, size, _ in files) - max_bytes
+    youngest = time.time() - SECONDS_IN_USE
+    for used, size, path in sorted(files, key=lambda file: file[0]):
+        if excess <= 0 or used > youngest:
+            break
+        with contextlib.suppress(OSError):
+            path.unlink()
+            excess -= size
+            path.parent.rmdir()  # unless there is more in it
+    return max_bytes + excess

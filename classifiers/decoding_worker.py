@@ -1,0 +1,177 @@
+"""The process that decodes pictures of strangers: bounded in memory, and stopped from outside.
+
+Started by `decoding`.  For each picture it is sent a line of JSON with the open file; it
+answers with what decoding needs, waits to be told to go on, and sends the pixels as a file in
+memory.  Knows no folder of the server and opens nothing by name.
+
+    python -m classifiers.decoding_worker SOCKET NICENESS    # the number of an inherited socket
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from typing import Any, BinaryIO
+
+from PIL import Image
+
+from classifiers.decoding_needs import (
+    WEBP_HEADER_BYTES,
+    bytes_to_decode,
+    pixels_to_visit,
+    webp_bytes_to_decode,
+)
+from classifiers.errors import ImageError
+from classifiers.files import unnamed_file
+from classifiers.images import open_picture
+
+if sys.platform != "win32":
+    import resource
+
+MESSAGE_BYTES = 65_536
+MAX_HEADER_BYTES = 64_000_000  # before it is known what decoding needs
+_BYTES_AT_ONCE = 8_000_000  # a small picture is handed over in one piece
+
+
+class Stopped(Exception):
+    """The other side does not want this picture decoded here."""
+
+
+class Channel:
+    """Lines of JSON, each with at most one open file, over a socket of this machine."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+
+    def send(self, message: dict[str, Any], file: int | None = None) -> None:
+        data = json.dumps(message).encode() + b"\n"
+        socket.send_fds(self.connection, [data], [] if file is None else [file])
+
+    def receive(self) -> tuple[dict[str, Any], int | None]:
+        """The next message and its file.
+
+        Raises:
+            EOFError: the other side is gone.
+            TimeoutError: nothing came within the socket's time limit.
+        """
+        data, files, _, _ = socket.recv_fds(self.connection, MESSAGE_BYTES, 1)
+        while data and not data.endswith(b"\n"):
+            data += self.connection.recv(MESSAGE_BYTES)
+        if not data:
+            raise EOFError
+        return json.loads(data), files[0] if files else None
+
+
+class MemoryLimit:
+    """What the system lets this process take beyond what it has now.  Only Linux keeps it."""
+
+    def __init__(self, n_bytes: int) -> None:
+        self._before = _data_bytes()
+        self.change(n_bytes)
+
+    def change(self, n_bytes: int) -> None:
+        if self._before is not None:
+            self._set(self._before + n_bytes)
+
+    def lift(self) -> None:
+        if self._before is not None:
+            self._set(resource.RLIM_INFINITY)
+
+    @staticmethod
+    def _set(limit: int) -> None:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
+
+
+def _data_bytes() -> int | None:
+    """Memory that this process may write to, as RLIMIT_DATA counts it."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            line = next(line for line in status if line.startswith("VmData:"))
+    except (OSError, StopIteration):  # not Linux
+        return None
+    return int(line.split()[1]) * 1024
+
+
+def serve(channel: Channel) -> None:
+    """Decodes one picture after the other until the other side closes."""
+    while True:
+        try:
+            request, file = channel.receive()
+        except (EOFError, ConnectionError):
+            return
+        if file is None:
+            return
+        with os.fdopen(file, "rb") as picture:
+            try:
+                _answer(channel, request, picture)
+            except (Stopped, ConnectionError):
+                continue
+
+
+def _answer(channel: Channel, request: dict[str, Any], file: BinaryIO) -> None:
+    limit = MemoryLimit(MAX_HEADER_BYTES)
+    try:
+        picture = _decode(channel, request, file, limit)
+    except ImageError as error:
+        channel.send({"error": str(error)})
+    except MemoryError:
+        limit.lift()
+        channel.send({"out_of_memory": True})
+    else:
+        with _in_memory(picture) as pixels:
+            channel.send({"size": picture.size}, pixels.fileno())
+    finally:
+        limit.lift()
+
+
+def _decode(
+    channel: Channel, request: dict[str, Any], file: BinaryIO, limit: MemoryLimit
+) -> Image.Image:
+    size = request["for_size"]
+    for_size = None if size is None else (size[0], size[1])
+
+    def ask(needed: int, to_visit: int) -> None:
+        channel.send({"needed": needed, "pixels_to_visit": to_visit})
+        answer, _ = channel.receive()
+        if not answer["go"]:
+            raise Stopped
+        limit.change(answer["max_bytes"])
+
+    file.seek(0)
+    webp_bytes = webp_bytes_to_decode(file.read(WEBP_HEADER_BYTES), for_size)
+    if webp_bytes is not None:
+        ask(webp_bytes, 0)
+
+    def ask_by_header(picture: Image.Image, full_size: tuple[int, int]) -> None:
+        if webp_bytes is None:
+            needed = bytes_to_decode(picture, full_size, for_size)
+            ask(needed, pixels_to_visit(picture, full_size, file))
+
+    file.seek(0)
+    return open_picture(file, for_size=for_size, before_decoding=ask_by_header)
+
+
+def _in_memory(picture: Image.Image) -> BinaryIO:
+    """The pixels, uint8 `(height, width, 3)`, as a file without a name."""
+    file = unnamed_file()
+    rows = max(1, _BYTES_AT_ONCE // (3 * picture.width))
+    for top in range(0, picture.height, rows):
+        bottom = min(picture.height, top + rows)
+        strip = picture.crop((0, top, picture.width, bottom)) if rows < picture.height else picture
+        file.write(strip.tobytes())
+    file.flush()
+    return file
+
+
+def main() -> None:
+    # A picture that crashes a decoder should not leave a dump of memory behind.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(int(sys.argv[2]))
+    with socket.socket(fileno=int(sys.argv[1])) as connection:
+        serve(Channel(connection))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""What the page's own addresses take from strangers.  A wall before Gradio's, not part of it.
+
+Gradio serves more addresses than the page uses, and opens the paths that come in a request's
+JSON.  Here only the addresses that are needed pass, and only paths of uploads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import anyio
+from fastapi import HTTPException, Request
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from classifiers.errors import UploadError
+from classifiers.files import open_inside
+from server.body_limit import has_too_many_values
+
+PREFIX = "/gradio_api/"
+
+# Below PREFIX.  Not among them: sound and screen recordings, links that keep a visitor's state
+# on disk, proxies, what only developers need.
+_ADDRESSES = re.compile(
+    r"(info|app_id|login_check|token|startup-events|reset|cancel|upload|upload_progress"
+    r"|queue/(join|data|status)|heartbeat/[\w-]{1,100}|file=.+"
+    r"|(call|run|api)/(v2/)?[\w-]{1,100}(/[\w-]{1,100})?"
+    r"|stream/[\w-]{1,100}(/close)?|mcp(/.*)?)/?"
+)
+_CALLS = re.compile(
+    r"(queue/join|(call|run|api)/(v2/)?(?P<name>[\w-]+)|stream/[\w-]+|component.*)/?"
+)
+_RANGE = re.compile(rb"bytes=\d{1,15}-\d{0,15}")
+
+_NO_UPLOAD = "That file was not uploaded here, or is not here any more; send it again."
+_NO_JSON = "The request is not the JSON that is expected; /docs and the page's “API” show it."
+_NOWHERE = "There is nothing at this address."
+
+
+class PageGate:
+    """ASGI middleware.
+
+    Args:
+        upload_folder: the only place whose files a request may name.
+        functions: names and numbers of the page's functions.
+    """
+
+    def __init__(self, app: ASGIApp, upload_folder: Path, functions: Collection[str | int]) -> None:
+        self.app = app
+        self.upload_folder = upload_folder
+        self.functions = frozenset(functions)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] != "http" or not path.startswith(PREFIX):
+            await self.app(scope, receive, send)
+            return
+        try:
+            below = path.removeprefix(PREFIX)
+            if not _ADDRESSES.fullmatch(below) or below.startswith(("file=http:", "file=https:")):
+                raise HTTPException(404, _NOWHERE)
+            call = _CALLS.fullmatch(below)
+            if scope["method"] == "POST" and call is not None:
+                receive = await self._checked(scope, receive, call["name"])
+        except HTTPException as error:
+            answer = JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+            await answer(scope, receive, send)
+            return
+        await self.app(_with_plain_range(scope), receive, send)
+
+    async def _checked(self, scope: Scope, receive: Receive, name: str | None) -> Receive:
+        """The body again, as what it was read as here and not as another parser might read it.
+
+        Raises:
+            HTTPException: it cannot be passed on.
+        """
+        if name is not None and name not in self.functions:
+            raise HTTPException(
+                404, f"There is no function “{name[:40]}”; /gradio_api/info lists all."
+            )
+        body = await Request(scope, receive).body()
+        checked = await anyio.to_thread.run_sync(self._check, body)
+        _set_length(scope, len(checked))
+        messages: list[Message] = [{"type": "http.request", "body": checked, "more_body": False}]
+
+        async def again() -> Message:
+            return messages.pop() if messages else await receive()
+
+        return again
+
+    def _check(self, body: bytes) -> bytes:
+        if has_too_many_values(body):
+            raise HTTPException(413, "The request holds too many values; send fewer at once.")
+        try:
+            content = json.loads(body)
+            if not isinstance(content, dict):
+                raise ValueError("no object")
+        except (ValueError, RecursionError):
+            raise HTTPException(422, _NO_JSON) from None
+        number = content.get("fn_index")
+        if number is not None and (not isinstance(number, int) or number not in self.functions):
+            raise HTTPException(404, "There is no function of that number; reload the page.")
+        for path in _paths_in(content):
+            if not _is_url(path):
+                self._check_path(path)
+        # Half of a surrogate pair is no text, and no answer can repeat it.
+        return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+
+    def _check_path(self, path: str) -> None:
+        try:
+            with open_inside(self.upload_folder, path, UploadError(_NO_UPLOAD)):
+                pass
+        except UploadError as error:
+            raise HTTPException(403, str(error)) from None
+
+
+def _paths_in(content: Any) -> list[str]:
+    """Whatever is called `path` anywhere in it.  Nesting is bounded by the parser."""
+    paths, left = [], [content]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            if isinstance(value.get("path"), str):
+                paths.append(value["path"])
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+    return paths
+
+
+def _is_url(path: str) -> bool:
+    """Whether Gradio would fetch it; `ui.downloads` says from where."""
+    return path.startswith(("http://", "https://"))
+
+
+def _set_length(scope: Scope, n_bytes: int) -> None:
+    kept = [
+        (name, value)
+        for name, value in scope["headers"]
+        if name not in (b"content-length", b"transfer-encoding")
+    ]
+    scope["headers"] = [*kept, (b"content-length", str(n_bytes).encode())]
+
+
+def _with_plain_range(scope: Scope) -> Scope:
+    """Without a `Range` of a form that Gradio's parser of it does not expect."""
+    headers = [
+        (name, value)
+        for name, value in scope["headers"]
+        if name != b"range" or _RANGE.fullmatch(value)
+    ]
+    return {**scope, "headers": headers}

@@ -1,0 +1,31 @@
+"""Boxes for files that are no pictures.  Gradio writes a stub of this module beside it when run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import FileData
+
+from ui.downloads import BoundedDownloads
+
+
+class _PathOfUpload(BoundedDownloads):
+    """Handlers get the uploaded file's path.  Gradio's own leaves an empty file at each use."""
+
+    def preprocess(self, payload: Any) -> str | None:
+        return payload.path if isinstance(payload, FileData) else None
+
+
+class FileButton(_PathOfUpload, gr.UploadButton):
+    """`gr.UploadButton` for one file."""
+
+    def get_block_name(self) -> str:
+        return "uploadbutton"  # the browser's side is Gradio's
+
+
+class FileBox(_PathOfUpload, gr.File):
+    """`gr.File` for one file."""
+
+    def get_block_name(self) -> str:
+        return "file"
