@@ -25,6 +25,10 @@ from __future__ import annotations
 class HeadsmithError(Exception):
     """Base of all errors whose message is written for the person at the page."""
 
+    def __str__(self) -> str:
+        # It may quote what a visitor sent, and JSON can hold what UTF-8 cannot.
+        return super().__str__().encode("utf-8", "replace").decode("utf-8")
+
 
 class ImageError(HeadsmithError):
     """An upload that cannot become an upright RGB picture."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -197,7 +198,12 @@ def labels_xml(head: Head) -> str:
     )
 
 
+# What XML 1.0 cannot hold even escaped, and the return that its readers change.
+_NOT_XML = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
 def _android(text: str) -> str:
+    text = _NOT_XML.sub(" ", text)
     for character in ("\\", "'", '"'):
         text = text.replace(character, "\\" + character)
     text = escape(text.replace("\n", "\\n"))

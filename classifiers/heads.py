@@ -1,8 +1,8 @@
 """Head: the one type between what makes classifiers and what uses them.
 
 A head is a matrix of class embeddings with what is needed to turn an image embedding
-into probabilities.  Knows numpy and its own file format; nothing of models, pictures or
-the web.
+into probabilities.  Knows numpy and, by `head_files`, its own file format; nothing of
+models, pictures or the web.
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors
-from safetensors.numpy import save_file
 
 from classifiers.errors import HeadError
+from classifiers.head_files import check_head, check_row_lengths, pack, unpack
+from classifiers.prompts import brief
 
 FORMAT_VERSION = "1"
-KINDS = ("zero-shot", "prototype", "linear-probe")
-ACTIVATIONS = ("softmax", "sigmoid")
-LENGTH_TOLERANCE = 1e-3  # of rows in a file, which may come from float16 weights
 
 
 class Guess(NamedTuple):
@@ -51,7 +48,7 @@ class Head:
     Attributes:
         weights: float32 `(n_classes, embed_dim)`, unit rows.
         templates: prompt templates of a zero-shot head; empty for heads made from photos.
-        kind: one of `KINDS`.
+        kind: one of `head_files.KINDS`.
         model, fingerprint: which encoder's embeddings these are.
         logit_scale, logit_bias: logits are `logit_scale * cosine + logit_bias + bias`.
         bias: float32 `(n_classes,)` of a linear probe, else None.
@@ -79,7 +76,7 @@ class Head:
     abstain_below: float | None = None
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_head(self)
         self.weights.setflags(write=False)
         if self.bias is not None:
             self.bias.setflags(write=False)
@@ -162,7 +159,12 @@ class Head:
         }
 
     def save(self, path: str | Path) -> None:
-        """Writes the head as safetensors; metadata values are strings, JSON if structured."""
+        """Writes the head as safetensors; metadata values are strings, JSON if structured.
+
+        Raises:
+            HeadError: the names and templates are too long for the format.
+            OSError: the disk is full, or the path cannot be written.
+        """
         tensors = {"weights": np.ascontiguousarray(self.weights)}
         if self.bias is not None:
             tensors["bias"] = np.ascontiguousarray(self.bias, dtype=np.float32)
@@ -170,7 +172,7 @@ class Head:
             key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             for key, value in self.metadata().items()
         }
-        save_file(tensors, str(path), metadata=metadata)
+        Path(path).write_bytes(pack(tensors, metadata))
 
     @staticmethod
     def load(path: str | Path) -> Head:
@@ -178,26 +180,29 @@ class Head:
 
         Raises:
             HeadError: not such a file, or its shapes, numbers or metadata are wrong.
+            OSError: the file cannot be read now, which says nothing of what it holds.
+        """
+        path = Path(path)
+        try:
+            data = path.read_bytes()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise HeadError(f"“{brief(path.name)}” is not there; create it again.") from None
+        return Head.from_bytes(data, path.name)
+
+    @staticmethod
+    def from_bytes(data: bytes, file_name: str) -> Head:
+        """The head in the content of a file.
+
+        Raises:
+            HeadError: as `load`; the sentence names the file as `file_name`.
         """
         try:
-            with safetensors.safe_open(str(path), framework="numpy") as file:
-                metadata = file.metadata() or {}
-                weights = file.get_tensor("weights")
-                names = file.keys()
-                bias = file.get_tensor("bias") if "bias" in names else None
-            _check_lengths(weights)
+            metadata, weights, bias = unpack(data)
+            check_row_lengths(weights)
             return _from_metadata(metadata, weights, bias)
-        except FileNotFoundError:  # whose message names folders of the server
-            raise HeadError(f"“{Path(path).name}” is not there; create it again.") from None
-        except (
-            OSError,
-            KeyError,
-            ValueError,
-            TypeError,
-            RecursionError,
-            safetensors.SafetensorError,
-        ) as error:
-            raise HeadError(f"“{Path(path).name}” is not a head: {error}") from error
+        except (ValueError, RecursionError) as error:
+            reason = brief(str(error), 180).rstrip(".")
+            raise HeadError(f"“{brief(file_name)}” is not a head: {reason}.") from error
 
 
 def head_id(
@@ -216,62 +221,55 @@ def head_id(
 
 def _from_metadata(metadata: dict[str, str], weights: np.ndarray, bias: np.ndarray | None) -> Head:
     if metadata.get("format_version") != FORMAT_VERSION:
-        raise ValueError(f"format version {metadata.get('format_version')!r} is not known")
+        raise ValueError(f"format version “{brief(metadata.get('format_version'))}” is not known")
+    size = _json(metadata, "image_size")
     return Head(
-        name=metadata["name"],
-        kind=metadata["kind"],
-        model=metadata["model"],
+        name=_text(metadata, "name"),
+        kind=_text(metadata, "kind"),
+        model=_text(metadata, "model"),
         fingerprint=metadata.get("fingerprint", ""),
-        classes=tuple(json.loads(metadata["classes"])),
-        templates=tuple(json.loads(metadata["templates"])),
+        classes=_list(metadata, "classes"),
+        templates=_list(metadata, "templates"),
         examples=metadata.get("examples", ""),
         weights=weights,
         bias=bias,
-        logit_scale=float(metadata["logit_scale"]),
-        logit_bias=float(metadata["logit_bias"]),
-        activation=metadata["activation"],
-        abstain_below=json.loads(metadata.get("abstain_below", "null")),
-        image_size=_pair(json.loads(metadata["image_size"])),
-        mean=tuple(json.loads(metadata["mean"])),
-        std=tuple(json.loads(metadata["std"])),
+        logit_scale=_number(metadata, "logit_scale"),
+        logit_bias=_number(metadata, "logit_bias"),
+        activation=_text(metadata, "activation"),
+        abstain_below=_json(metadata, "abstain_below") if "abstain_below" in metadata else None,
+        image_size=(size, size) if isinstance(size, int) else _list(metadata, "image_size"),
+        mean=_list(metadata, "mean"),
+        std=_list(metadata, "std"),
     )
 
 
-def _pair(size: Any) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    return int(height), int(width)
+def _text(metadata: dict[str, str], key: str) -> str:
+    if key not in metadata:
+        raise ValueError(f"its metadata lack “{key}”")
+    return metadata[key]
 
 
-def _check(head: Head) -> None:
-    weights, bias = head.weights, head.bias
-    if weights.dtype != np.float32 or weights.ndim != 2 or len(weights) != len(head.classes):
-        raise ValueError(
-            f"weights must be float32 ({len(head.classes)}, embed_dim), "
-            f"not {weights.dtype} {weights.shape}"
-        )
-    if not len(head.classes) or not all(isinstance(name, str) for name in head.classes):
-        raise ValueError("classes must be strings, one at least")
-    if not np.isfinite(weights).all():
-        raise ValueError("weights must be finite numbers")
-    if bias is not None and (bias.shape != weights.shape[:1] or not np.isfinite(bias).all()):
-        raise ValueError(f"bias must be {weights.shape[:1]} finite numbers")
-    if head.kind not in KINDS or head.activation not in ACTIVATIONS:
-        raise ValueError(f"kind {head.kind!r} with activation {head.activation!r} is not known")
-    if not np.isfinite([head.logit_scale, head.logit_bias, head.abstain_below or 0.0]).all():
-        raise ValueError("logit scale, logit bias and abstain_below must be finite numbers")
+def _number(metadata: dict[str, str], key: str) -> float:
+    text = _text(metadata, key)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{key} must be a number, not “{brief(text)}”") from None
 
 
-def _check_lengths(weights: np.ndarray) -> None:
-    """Rows of another length would make logits of another scale than the head's."""
-    if weights.ndim != 2:
-        return  # refused with its shape by _check
-    lengths = np.linalg.norm(weights.astype(np.float64), axis=1)
-    wrong = np.flatnonzero(np.abs(lengths - 1.0) > LENGTH_TOLERANCE)
-    if len(wrong):
-        raise ValueError(
-            f"row {wrong[0]} of its weights has length {lengths[wrong[0]]:.4g} instead of 1; "
-            "divide each row by its length"
-        )
+def _json(metadata: dict[str, str], key: str) -> Any:
+    text = _text(metadata, key)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(f"{key} cannot be read as JSON: “{brief(text)}”") from None
+
+
+def _list(metadata: dict[str, str], key: str) -> tuple[Any, ...]:
+    value = _json(metadata, key)
+    if not isinstance(value, list):
+        raise ValueError(f"{key} must be a list, not {brief(value)}")
+    return tuple(value)
 
 
 def _activate(logits: np.ndarray, activation: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -127,6 +128,10 @@ def _fetch_weights(repository: str, on_progress: OnProgress) -> None:
         for old in set(blobs.glob("*.headsmith-part")) - {partial}:
             old.unlink()  # of weights that the hub has replaced since
         partial.touch()
+        n_bytes = partial.stat().st_size
+        too_long = n_bytes > metadata.size  # two programs wrote, or a disk failed
+        if too_long or (n_bytes == metadata.size and not _is_intact(partial, metadata.etag)):
+            os.truncate(partial, 0)  # no range of the file would make it right
         done = partial.stat().st_size
         _check_disk(repository, blobs, metadata.size - done)
         with open(partial, "r+b") as file:
@@ -135,7 +140,9 @@ def _fetch_weights(repository: str, on_progress: OnProgress) -> None:
                 url, file, resume_size=done, headers=build_hf_headers(),
                 expected_size=metadata.size, tqdm_class=_bar_for(on_progress),  # type: ignore[arg-type]
             )  # fmt: skip
-        _check_hash(partial, metadata.etag)
+        if not _is_intact(partial, metadata.etag):
+            partial.unlink()
+            raise ModelError("The download arrived damaged (its hash is wrong); try again.")
         partial.replace(blob)
 
 
@@ -148,17 +155,15 @@ def _check_disk(repository: str, folder: Path, n_bytes: int) -> None:
         )
 
 
-def _check_hash(partial: Path, etag: str) -> None:
+def _is_intact(partial: Path, etag: str) -> bool:
     """Large files are known by their SHA-256; one that differs was damaged on its way."""
     if not re.fullmatch(r"[0-9a-f]{64}", etag):
-        return
+        return True
     digest = hashlib.sha256()
     with open(partial, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    if digest.hexdigest() != etag:
-        partial.unlink()
-        raise ModelError("The download arrived damaged (its hash is wrong); try again.")
+    return digest.hexdigest() == etag
 
 
 class _Silent:

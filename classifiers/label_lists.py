@@ -21,7 +21,7 @@ else:
     import tomli as tomllib
 
 from classifiers.errors import ClassNamesError, LabelListError
-from classifiers.prompts import check_templates, clean_text
+from classifiers.prompts import brief, check_templates, clean_text, is_text
 
 LABEL_LISTS_DIR = Path(__file__).resolve().parent.parent / "label_lists"
 
@@ -89,7 +89,7 @@ def load_label_list(list_id: str) -> LabelList:
     """
     if list_id not in _catalog():
         known = ", ".join(label_list_ids())
-        raise LabelListError(f"There is no label set “{list_id}”; there are {known}.")
+        raise LabelListError(f"There is no label set “{brief(list_id)}”; there are {known}.")
     path = LABEL_LISTS_DIR / f"{list_id}.csv"
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -133,7 +133,8 @@ def check_class_names(classes: tuple[str, ...], required: bool = True) -> None:
     """Refuses class names that make no classifier.
 
     Raises:
-        ClassNamesError: none (where one is `required`), too many, or one far too long.
+        ClassNamesError: none (where one is `required`), too many, or one that is far too long
+            or not text.
     """
     if required and not classes:
         raise ClassNamesError("Type at least one class, for example: cat, dog, goldfish.")
@@ -142,9 +143,13 @@ def check_class_names(classes: tuple[str, ...], required: bool = True) -> None:
             f"{len(classes):,} classes are too many; {MAX_CLASSES:,} is the most."
         )
     for name in classes:
+        if not is_text(name):
+            raise ClassNamesError(
+                f"The class “{brief(name)}” has a damaged character; type it again."
+            )
         if len(name) > MAX_CLASS_CHARACTERS:
             raise ClassNamesError(
-                f"The class “{name[:40]}…” has {len(name):,} characters; "
+                f"The class “{brief(name, 40)}” has {len(name):,} characters; "
                 f"{MAX_CLASS_CHARACTERS:,} is the most."
             )
 

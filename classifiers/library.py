@@ -19,6 +19,7 @@ from classifiers.errors import HeadError
 from classifiers.heads import Head
 from classifiers.label_lists import label_list_ids, load_label_list
 from classifiers.prompt_cache import PromptCache
+from classifiers.prompts import clean_text
 from classifiers.store import HeadStore
 from classifiers.zero_shot import build_zero_shot_head, check_words, zero_shot_head_id
 
@@ -88,6 +89,8 @@ class HeadLibrary:
         Raises:
             ClassNamesError, TemplateError: as `build_zero_shot_head`.
         """
+        name = clean_text(name)  # a browser keeps words, and may give back others
+        check_words(classes, templates)
         head_id = zero_shot_head_id(self.encoder, classes, templates)
         with self._recent_lock:
             building = self._building.setdefault(head_id, threading.Lock())
@@ -140,7 +143,10 @@ class HeadLibrary:
         """Lets `find` give the head by its id, while the store has room for it."""
         try:
             self._store.put(head)
-        except OSError as error:  # a full disk costs the next start time, not this answer
+        except (
+            OSError,
+            HeadError,
+        ) as error:  # a full disk costs the next start time, not this answer
             _log.warning("A head could not be kept on disk: %s", error)
         self._remember(head)
 

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from classifiers.errors import HeadsmithError, ModelError
 from classifiers.images import OpenPicture, open_picture
@@ -26,6 +26,7 @@ from classifiers.models import (
     WEIGHTS_FILE,
     ModelCard,
     ModelSource,
+    check_model_name,
     curated_models,
     find_model,
 )
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from classifiers.library import HeadLibrary
 
 _log = logging.getLogger(__name__)
+
+MAX_FAILURES = 64  # of which the sentence is remembered; visitors can make up names for ever
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class LoadedModels:
         self._store = HeadStore(heads_dir)
         self._futures: OrderedDict[str, Future[HeadLibrary]] = OrderedDict()
         self._statuses: dict[str, ModelStatus] = {}
-        self._weight_bytes: dict[str, int] = {}
+        self._weight_bytes: WeakKeyDictionary[HeadLibrary, int] = WeakKeyDictionary()
         # Dropped from above while somebody still worked with them.
         self._still_working: WeakValueDictionary[str, HeadLibrary] = WeakValueDictionary()
         self._lock = threading.Lock()
@@ -106,6 +109,7 @@ class LoadedModels:
             if future is None or _has_failed(future):
                 future = self._begin(name)
             self._futures.move_to_end(name)
+            self._forget_old_failures()
         return future
 
     def library(self, name: str | None = None) -> HeadLibrary:
@@ -163,8 +167,9 @@ class LoadedModels:
 
     def status(self, name: str) -> ModelStatus:
         """Where the model is now.  Asks no network."""
-        if name in self._statuses:
-            return self._statuses[name]
+        status = self._statuses.get(name)
+        if status is not None:
+            return status
         try:
             source = find_model(name)
         except ModelError as error:
@@ -177,7 +182,7 @@ class LoadedModels:
         return self.any_model or name in allowed
 
     def _checked(self, name: str | None) -> str:
-        name = (name.strip() if isinstance(name, str) else "") or self.default
+        name = check_model_name(name or "") or self.default
         if not self.may_choose(name):
             raise ModelError(f"“{name[:80]}” cannot be chosen here; choose a model of the menu.")
         return name
@@ -204,6 +209,8 @@ class LoadedModels:
                 sentence = f"{name} could not be loaded ({type(error).__name__}); try again."
             self._statuses[name] = ModelStatus("failed", error=sentence)
             future.set_exception(error)
+            with self._lock:
+                self._forget_old_failures()
             return
         if self._prepare_label_lists:
             library.build_label_lists()
@@ -226,10 +233,11 @@ class LoadedModels:
 
         weight_bytes = (folder / WEIGHTS_FILE).stat().st_size
         surplus = self._surplus()
-        check_memory(source.name, weight_bytes, sum(self._weight_bytes[name] for name in surplus))
+        freed_bytes = sum(self._weight_bytes[self._futures[name].result()] for name in surplus)
+        check_memory(source.name, weight_bytes, freed_bytes)
         self._drop(surplus)
         library = HeadLibrary(load_encoder_from(source, folder), self._store)
-        self._weight_bytes[source.name] = weight_bytes
+        self._weight_bytes[library] = weight_bytes
         return library
 
     def _report_download(self, name: str) -> Callable[[int, int], None]:
@@ -243,6 +251,20 @@ class LoadedModels:
             self._statuses[name] = ModelStatus("downloading", done, total, left)
 
         return report
+
+    def _forget_old_failures(self) -> None:
+        """Lets go of all but the last; `self._lock` is held.
+
+        The default's stays: only a person who asks for it may begin it again.
+        """
+        failed = [
+            name
+            for name, future in self._futures.items()
+            if name != self.default and _has_failed(future)
+        ]
+        for name in failed[:-MAX_FAILURES]:
+            del self._futures[name]
+            self._statuses.pop(name, None)
 
     def _surplus(self) -> list[str]:
         """Models that must go before one more comes, the least recently used first."""

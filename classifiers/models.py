@@ -16,6 +16,7 @@ else:
     import tomli as tomllib
 
 from classifiers.errors import ModelError
+from classifiers.prompts import brief
 
 ASSETS_DIR = Path(__file__).resolve().parent.parent / "assets"
 BUILTIN = "builtin"
@@ -72,9 +73,7 @@ def find_model(name: str) -> ModelSource:
         ModelError: the name has no such form, the folder holds no model, or open_clip
             knows no repository with safe weights for it.
     """
-    name = name.strip() if isinstance(name, str) else ""  # menus are in visitors' hands
-    if len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
-        raise ModelError(f"{name[:80]!r} is no model name; choose a model of the menu.")
+    name = check_model_name(name)
     if name == BUILTIN:
         return _local_model(name, BUILTIN_DIR)
     if name.startswith("local-dir:"):
@@ -88,6 +87,18 @@ def find_model(name: str) -> ModelSource:
     if entry is not None:
         return ModelSource(name, repository=entry["hub"], card=_card_of(entry))
     return ModelSource(name, repository=_repository_of(name), card=ModelCard(name, name))
+
+
+def check_model_name(name: str) -> str:
+    """`name` without white space around it.  Says nothing of whether there is such a model.
+
+    Raises:
+        ModelError: no model can be called so, and nothing should remember the name.
+    """
+    name = name.strip() if isinstance(name, str) else ""  # menus are in visitors' hands
+    if len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+        raise ModelError(f"{name[:80]!r} is no model name; choose a model of the menu.")
+    return name
 
 
 def curated_models() -> list[ModelCard]:
@@ -169,9 +180,18 @@ def _local_card(name: str, directory: Path) -> ModelCard:
             embed_dim=config["model_cfg"]["embed_dim"],
             licence=str(entry.get("licence", "")),
             languages=str(entry.get("languages", "")),
-            none_of_these_similarity=entry.get("none_of_these_similarity"),
+            none_of_these_similarity=_cosine(entry.get("none_of_these_similarity")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"The card {CARD_FILE} of the model “{name}” cannot be read: {error}"
         ) from error
+
+
+def _cosine(value: object) -> float | None:
+    if value is None:
+        return None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not -1 <= value <= 1:  # type: ignore[operator]
+        raise ValueError(f"none_of_these_similarity {brief(value)} is no cosine.")
+    return float(value)  # type: ignore[arg-type]

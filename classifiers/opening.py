@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classifiers.errors import HeadError, HeadsmithError
+from classifiers.errors import ClassNamesError, HeadError, HeadsmithError, TemplateError
 from classifiers.heads import Head
 from classifiers.label_lists import check_class_names
-from classifiers.prompts import check_templates, clean_text
+from classifiers.prompts import brief, check_templates, clean_text
 from classifiers.typed_words import MAX_NAME_CHARACTERS
 
 if TYPE_CHECKING:
     from classifiers.library import HeadLibrary
 
 MAX_HEAD_FILE_BYTES = 50_000_000  # 10,000 classes × 1,024 numbers are 41 MB
+MAX_HEADER_BYTES = 10_000_000  # class names and templates; as files of names are 5 MB at most
 SAME_WEIGHTS_TOLERANCE = 1e-4  # largest difference of an entry that rounding makes
 
 _LENGTH_BYTES = 8
@@ -38,8 +39,14 @@ def open_head(library: HeadLibrary, path: str | Path) -> Head:
         HeadError: no `.safetensors` head, of another model, or with wrong numbers.
     """
     path = Path(path)
-    _refuse_other_files(path)
-    head = _checked(Head.load(path), library)
+    try:
+        _refuse_other_files(path)
+        head = Head.load(path)
+    except OSError as error:
+        raise HeadError(
+            f"“{brief(path.name)}” cannot be read now ({error.strerror}); try again."
+        ) from error
+    head = _checked(head, library)
     genuine = _of_its_words(head, library)
     if genuine is not None:
         return genuine
@@ -57,13 +64,18 @@ def _refuse_other_files(path: Path) -> None:
         first.startswith((_PICKLE, _ZIP)) or path.suffix.lower() in _SUFFIXES_OF_PROGRAMS
     ):
         raise HeadError(
-            f"“{path.name[:60]}” is a TorchScript, pickle or zip file, and loading one runs the "
+            f"“{brief(path.name)}” is a TorchScript, pickle or zip file, and loading one runs the "
             "code in it; open the .safetensors file of the classifier instead."
         )
     if path.stat().st_size > MAX_HEAD_FILE_BYTES:
         raise HeadError(
-            f"“{path.name[:60]}” is larger than {MAX_HEAD_FILE_BYTES // 1_000_000} MB; "
+            f"“{brief(path.name)}” is larger than {MAX_HEAD_FILE_BYTES // 1_000_000} MB; "
             "no head of ours is."
+        )
+    if is_safetensors and int.from_bytes(first[:_LENGTH_BYTES], "little") > MAX_HEADER_BYTES:
+        raise HeadError(
+            f"“{brief(path.name)}” is not a head: its names and templates take more than "
+            f"{MAX_HEADER_BYTES // 1_000_000} MB."
         )
 
 
@@ -73,7 +85,7 @@ def _checked(head: Head, library: HeadLibrary) -> Head:
     if (head.model, head.fingerprint) != (encoder.model_name, encoder.fingerprint):
         other = head.model if head.model != encoder.model_name else "other weights of it"
         raise HeadError(
-            f"The head is for the model {clean_text(other)[:80]}, and {encoder.model_name} is in "
+            f"The head is for the model {brief(other, 80)}, and {encoder.model_name} is in "
             "use; switch to its model, then open it again."
         )
     if head.embed_dim != encoder.embed_dim:
@@ -81,17 +93,20 @@ def _checked(head: Head, library: HeadLibrary) -> Head:
             f"The head has {head.embed_dim:,} numbers a class; "
             f"{encoder.model_name} needs {encoder.embed_dim:,}."
         )
-    if not all(isinstance(text, str) for text in head.templates):
-        raise HeadError("The head's templates must be texts.")
     classes = tuple(clean_text(name) for name in head.classes)
-    check_class_names(classes)
+    templates = tuple(clean_text(template) for template in head.templates)
+    try:
+        check_class_names(classes)
+        templates = check_templates(templates) if templates else ()
+    except (ClassNamesError, TemplateError) as error:
+        raise HeadError(f"The head's words cannot be used: {error}") from error
     if not all(classes) or len({name.casefold() for name in classes}) < len(classes):
         raise HeadError("The head's classes must have names, each its own.")
     return replace(
         head,
         name=clean_text(head.name)[:MAX_NAME_CHARACTERS] or "Opened classifier",
         classes=classes,
-        templates=check_templates(head.templates) if head.templates else (),
+        templates=templates,
         image_size=encoder.image_size,
         mean=encoder.mean,
         std=encoder.std,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 import unicodedata
 from collections.abc import Sequence
 
@@ -16,17 +17,30 @@ MAX_PROMPTS = 500_000  # classes × templates; ImageNet with CLIP's 80 templates
 _PLACEHOLDER = re.compile(r"\{\}|\{class\}|\bNAME\b")
 
 
+# Control characters, line and paragraph separators, halves of a surrogate pair, and the two
+# noncharacters that XML cannot hold.
+_NOT_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
 def clean_text(text: str) -> str:
     """One line of ordinary text: NFC, control characters gone, white space single.
 
     Invisible formatting characters stay where scripts need them (zero-width joiners in
     emoji and Persian, direction marks in Hebrew and Arabic).
     """
-    spaced = "".join(
-        " " if unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs") else character
-        for character in text
-    )
-    return " ".join(unicodedata.normalize("NFC", spaced).split())
+    return " ".join(unicodedata.normalize("NFC", _NOT_TEXT.sub(" ", text)).split())
+
+
+def is_text(value: object) -> bool:
+    """Whether it is a string that UTF-8 can hold; JSON's can be halves of a character."""
+    return isinstance(value, str) and not _SURROGATE.search(value)
+
+
+def brief(value: object, max_characters: int = 60) -> str:
+    """`value` as a sentence can quote it: on one line, and cut where it is long."""
+    text = clean_text((value if isinstance(value, str) else reprlib.repr(value))[:1_000])
+    return text if len(text) <= max_characters else text[: max_characters - 1] + "…"
 
 
 def parse_templates(text: str) -> tuple[str, ...]:
@@ -45,7 +59,7 @@ def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
     """`templates` with every placeholder written `{}`, in order, without repeats.
 
     Raises:
-        TemplateError: as `parse_templates`.
+        TemplateError: as `parse_templates`, or one is not text.
     """
     if not templates:
         raise TemplateError("Type a template, for example: This is a photo of a {}.")
@@ -54,14 +68,18 @@ def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
             f"{len(templates):,} templates are too many; keep the best {MAX_TEMPLATES}."
         )
     for template in templates:
+        if not is_text(template):
+            raise TemplateError(
+                f"The template “{brief(template)}” has a damaged character; type it again."
+            )
         if len(template) > MAX_TEMPLATE_CHARACTERS:
             raise TemplateError(
-                f"The template “{template[:40]}…” has {len(template):,} characters; "
+                f"The template “{brief(template, 40)}” has {len(template):,} characters; "
                 f"{MAX_TEMPLATE_CHARACTERS} is the most."
             )
         if not _PLACEHOLDER.search(template):
             raise TemplateError(
-                f"The template “{template}” has no place for the class; "
+                f"The template “{brief(template)}” has no place for the class; "
                 "put {} where its name belongs."
             )
     return tuple(dict.fromkeys(_PLACEHOLDER.sub("{}", template) for template in templates))

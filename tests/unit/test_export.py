@@ -229,6 +229,16 @@ def test_what_android_takes_for_syntax_is_escaped(
     assert f"<item>{line}</item>" in labels_xml(make_head(1, classes=(name,)))
 
 
+@pytest.mark.parametrize("odd", [*range(0x20), 0x7F, 0x85, 0x2028, 0xFFFE, 0xFFFF], ids=hex)
+def test_labels_of_a_head_from_a_file_can_be_read_whatever_characters_are_in_them(
+    odd: int, make_head: MakeHead
+) -> None:
+    head = make_head(2, classes=(f"cat{chr(odd)}fish", "dog"))
+    items = ElementTree.fromstring(labels_xml(head).encode("utf-8")).findall("*/item")
+    texts = [as_android_reads(item.text or "") for item in items]
+    assert texts[0].startswith("cat") and texts[0].endswith("fish") and texts[1:] == ["dog"]
+
+
 def test_labels_have_a_line_for_every_index(make_head: MakeHead, tmp_path: Path) -> None:
     head = make_head(3, classes=("one", "two\nlines", "three"))
     lines = export_head(head, tmp_path / "x.txt").read_text().splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 from collections.abc import Callable
@@ -210,6 +211,22 @@ def test_nobody_can_change_a_head_by_accident(make_head: MakeHead) -> None:
         {"activation": "relu"},
         {"logit_scale": float("nan")},
         {"logit_bias": float("inf")},
+        {"logit_scale": 1e308},
+        {"logit_scale": -1.0},
+        {"logit_scale": True},
+        {"logit_bias": 10**400},
+        {"bias": np.full(7, 3e38, np.float32)},
+        {"abstain_below": {}},
+        {"abstain_below": "0.2"},
+        {"image_size": (0, 32)},
+        {"image_size": (32, 1e9)},
+        {"mean": (0.5, 0.5)},
+        {"std": (0.0, 1.0, 1.0)},
+        {"std": ("a", "b", "c")},
+        {"name": "\ud800"},
+        {"templates": ("\ud800 {}",)},
+        {"classes": ("\ud800", *"abcdef")},
+        {"weights": np.ones((7, 0), np.float32)},
     ],
 )
 def test_a_head_that_could_not_answer_cannot_be_made(
@@ -275,6 +292,7 @@ def refusal(path: Path) -> str:
     message = str(caught.value)
     assert path.name in message, "which of the files was it?"
     assert str(path.parent) not in message, f"names a folder of the server: {message}"
+    assert len(message) <= 300 and message.isprintable() and message.endswith("."), message
     return message
 
 
@@ -380,6 +398,19 @@ def test_tensors_of_the_wrong_shape_type_or_value_are_refused(
         metadata = file.metadata()
     save_file(tensors, str(tmp_path / "bad.safetensors"), metadata=metadata)
     refusal(tmp_path / "bad.safetensors")
+
+
+def test_a_file_that_cannot_be_read_now_is_not_called_damaged(
+    make_head: MakeHead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_head().save(tmp_path / "head.safetensors")
+
+    def none_left(self: Path) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "read_bytes", none_left)
+    with pytest.raises(OSError, match="Too many"):
+        Head.load(tmp_path / "head.safetensors")
 
 
 @pytest.mark.parametrize(("length", "is_taken"), [(1.0005, True), (1.002, False), (0.0, False)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -123,6 +124,37 @@ def test_a_download_that_failed_goes_on_with_the_next_try(
     models.preload(NAME).result(60)
     resumed = hub.gets(WEIGHTS_FILE)[-1]
     assert resumed[2].startswith("bytes=3"), "fetched from the beginning again"
+
+
+@pytest.mark.parametrize("surplus", [-1, 0, 1, 5_000_000])
+def test_an_unfinished_file_that_cannot_become_right_is_fetched_anew(
+    surplus: int, hub: LoopbackHub, models: LoadedModels, tmp_path: Path
+) -> None:
+    """One byte short is gone on with, and so damaged; whatever is longer never could be."""
+    weights = hub.folders[REPOSITORY] / WEIGHTS_FILE
+    partial = unfinished(weights, tmp_path / "cache")
+    partial.write_bytes(bytes(weights.stat().st_size + surplus))
+    if surplus < 0:
+        assert "damaged" in sentence_of_failure(models)
+    assert models.preload(NAME).result(60).encoder.embed_dim == 48
+    assert hub.gets(WEIGHTS_FILE)[-1][2] == "", "a range was asked for"
+    assert not partial.exists()
+
+
+def test_an_unfinished_file_that_lacks_only_its_name_is_not_fetched_again(
+    hub: LoopbackHub, models: LoadedModels, tmp_path: Path
+) -> None:
+    weights = hub.folders[REPOSITORY] / WEIGHTS_FILE
+    unfinished(weights, tmp_path / "cache").write_bytes(weights.read_bytes())
+    models.preload(NAME).result(60)
+    assert hub.gets(WEIGHTS_FILE) == []
+
+
+def unfinished(weights: Path, cache: Path) -> Path:
+    """Where an earlier try left what it had of the weights."""
+    blobs = cache / f"models--{REPOSITORY.replace('/', '--')}" / "blobs"
+    blobs.mkdir(parents=True)
+    return blobs / f"{hashlib.sha256(weights.read_bytes()).hexdigest()}.headsmith-part"
 
 
 def test_a_wrong_hash_is_told_and_the_file_not_kept(

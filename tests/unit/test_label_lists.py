@@ -17,6 +17,7 @@ from classifiers.label_lists import (
     parse_class_names,
     read_class_names_file,
 )
+from classifiers.typed_words import read_typed_words
 
 # What visitors send on purpose or by accident; each is one class, and plain text.
 ODD_NAMES = [
@@ -226,3 +227,19 @@ def test_an_unknown_label_set_is_answered_with_those_there_are() -> None:
         load_label_list("nosuch")
     with pytest.raises(LabelListError):
         load_label_list("../catalog")
+
+
+def test_half_a_character_in_a_class_name_is_refused() -> None:
+    with pytest.raises(ClassNamesError, match="damaged character") as caught:
+        check_class_names(("cat", "\ud800"))
+    str(caught.value).encode()
+    assert parse_class_names("\ud800 cat, \ufffe\uffff, dog").classes == ("cat", "dog")
+
+
+def test_typed_words_hold_nothing_that_could_not_be_saved() -> None:
+    odd = "\ud800 \ufffe\x00\uffff"
+    words = read_typed_words(f"My {odd} pets", f"a {odd} {{}}", f"cat {odd} fish, dog, {odd}")
+    assert (words.name, words.templates, words.classes) == (
+        "My pets", ("a {}",), ("cat fish", "dog"),
+    )  # fmt: skip
+    assert read_typed_words(odd, "a {}", "cat").name == "cat"

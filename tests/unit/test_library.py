@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -187,3 +188,43 @@ def test_a_promised_head_is_built_when_it_is_asked_for(
     assert (head.id, head.name, counting.calls) == (promised, "Pets", 1)
     with pytest.raises(ClassNamesError):
         library.promise("Nothing", ["a {}"], ())
+
+
+def test_a_full_disk_costs_the_next_start_time_and_not_the_answer(
+    library: HeadLibrary,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    head = library.create("Pets", ["a {}"], CLASSES)
+    assert library.find(head.id).classes == CLASSES
+    assert "could not be kept on disk" in caplog.text
+    assert list((tmp_path / "heads").iterdir()) == []
+
+
+def test_a_library_works_without_a_folder(counting: CountingEncoder, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    library = HeadLibrary(counting, HeadStore(tmp_path / "file"))  # type: ignore[arg-type]
+    head = library.create("Pets", ["a {}"], CLASSES)
+    assert library.find(head.id).classes == CLASSES and counting.calls == 1
+
+
+@pytest.mark.parametrize("half", ["\ud800", "\udfff", "\ud83d cat"])
+def test_words_that_a_browser_gives_back_damaged_are_refused_with_a_sentence(
+    half: str, library: HeadLibrary
+) -> None:
+    for ask in (library.create, library.promise):
+        with pytest.raises(ClassNamesError, match="damaged character"):
+            ask("Pets", ["a {}"], ("cat", half))
+        with pytest.raises(TemplateError, match="damaged character"):
+            ask("Pets", [half + " {}"], CLASSES)
+    with pytest.raises(HeadError) as caught:
+        library.find(half)
+    str(caught.value).encode()
+    assert library.create(f"My{half}", ["a {}"], CLASSES).name.startswith("My")
+    promised = library.promise(f"My{half}", ["the {}"], CLASSES)
+    library.find(promised).name.encode()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from classifiers import loading
 from classifiers.errors import ModelError
 from classifiers.loading import LoadedModels
 
@@ -57,6 +60,75 @@ def test_one_model_s_failure_leaves_the_other_at_work(models: LoadedModels) -> N
     with pytest.raises(ModelError):
         models.library("no such name")
     assert models.library().create("x", ["a {}"], ["cat"]).classes == ("cat",)
+
+
+def test_names_that_visitors_make_up_are_not_remembered_for_ever(
+    models: LoadedModels, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "MAX_FAILURES", 5)
+    models.library()
+    going_on = hold_up_loading(models, monkeypatch)
+    slow = models.preload(f"{tiny_model}/.")
+    for nth in range(40):
+        made_up = f"made up {nth}"
+        with pytest.raises(ModelError):
+            models.preload(made_up).result(60)
+        assert models.status(made_up).state == "failed"
+    # The last thread may not have come to forget the oldest yet; the next one who asks will.
+    models.preload()
+    kept = {f"made up {nth}" for nth in range(35, 40)}
+    assert set(models._futures) == set(models._statuses) == {tiny_model, f"{tiny_model}/.", *kept}
+    assert models.is_loaded() and models.status(f"{tiny_model}/.").state == "loading"
+    assert models.status("made up 0").state == "failed", "said again when it is asked for"
+    going_on.set()
+    assert slow.result(60).encoder.embed_dim == 48
+
+
+def hold_up_loading(models: LoadedModels, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Reading a model into memory waits for the event that this returns."""
+    going_on, read = threading.Event(), LoadedModels._read
+
+    def held_up(self: LoadedModels, *arguments: Any) -> Any:
+        assert going_on.wait(60)
+        return read(self, *arguments)
+
+    monkeypatch.setattr(LoadedModels, "_read", held_up)
+    return going_on
+
+
+def test_a_default_s_failure_is_remembered_however_many_fail_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "MAX_FAILURES", 2)
+    default = "local-dir:/no/such/default"
+    models = LoadedModels(tmp_path / "heads", default=default, prepare_label_lists=False)
+    for name in (default, *"abcdef"):
+        with pytest.raises(ModelError):
+            models.preload(name).result(60)
+    assert default in models._futures and default in models._statuses
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x" * 501, "x" * 1_000_000, "a\0b", "\ud800/openai"],
+    ids=["long", "huge", "nul", "half"],
+)
+def test_a_name_that_no_model_can_have_is_refused_and_not_remembered(
+    name: str, models: LoadedModels
+) -> None:
+    for ask in (models.preload, models.library):
+        with pytest.raises(ModelError, match="is no model name"):
+            ask(name)
+    assert not models._futures and not models._statuses
+
+
+def test_the_same_folder_under_many_names_leaves_nothing_behind(
+    models: LoadedModels, tiny_model: str
+) -> None:
+    for nth in range(4):
+        models.library(tiny_model + "/." * nth)
+    gc.collect()
+    assert len(models._futures) == len(models._statuses) == len(models._weight_bytes) == 2
 
 
 def test_label_sets_are_prepared_in_the_background(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import pickle
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from crafted_heads import crafted_heads
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from classifiers import Encoder, Head, build_zero_shot_head, export_head
-from classifiers.errors import ClassNamesError, HeadError
+from classifiers import Encoder, Head, build_zero_shot_head, export_head, opening
+from classifiers.errors import HeadError
+from classifiers.export import labels_txt, labels_xml, manifest
 from classifiers.library import HeadLibrary
 from classifiers.opening import open_head
 from classifiers.store import HeadStore
@@ -171,7 +177,7 @@ def _rewritten(path: Path, **changes: Any) -> Path:
 def test_a_head_with_something_wrong_is_refused_with_the_reason(
     library: HeadLibrary, words: Head, saved: Saved, changes: dict[str, Any], says: str
 ) -> None:
-    with pytest.raises((HeadError, ClassNamesError), match=says):
+    with pytest.raises(HeadError, match=says):
         open_head(library, _rewritten(saved(words), **changes))
 
 
@@ -181,3 +187,117 @@ def test_what_is_no_head_is_said_so(library: HeadLibrary, tmp_path: Path, data: 
     path.write_bytes(data)
     with pytest.raises(HeadError, match="not a head"):
         open_head(library, path)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_a_head_file_holds_it_is_a_head_that_works_or_one_sentence(
+    library: HeadLibrary, words: Head, tmp_path: Path, seed: int
+) -> None:
+    path = tmp_path / "uploaded.safetensors"
+    outcomes: Counter[str] = Counter()
+    for data in crafted_heads(words, 150, seed):
+        path.write_bytes(data)
+        for open_it in (Head.load, lambda path: open_head(library, path)):
+            try:
+                head = open_it(path)
+            except HeadError as error:
+                sentence = str(error)
+                assert sentence.endswith(".") and sentence.isprintable(), sentence
+                assert len(sentence) <= 300 and str(tmp_path) not in sentence, sentence
+                sentence.encode()
+                outcomes["refused"] += 1
+            else:
+                it_works(head, tmp_path)
+                outcomes["taken"] += 1
+    assert min(outcomes.values()) >= 20, f"one of both was hardly tested: {outcomes}"
+
+
+def it_works(head: Head, tmp_path: Path) -> None:
+    """Answers, is saved and loaded the same, and its labels can be read by anyone."""
+    embeddings = np.random.default_rng(0).normal(size=(3, head.embed_dim))
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        predictions = head.predict(np.vstack([embeddings, np.zeros_like(embeddings[:1])]), k=99)
+    for guess in (guess for prediction in predictions for guess in prediction):
+        assert 0.0 <= guess.probability <= 1.0 and -1.01 <= guess.similarity <= 1.01
+        assert isinstance(guess.class_name, str)
+    assert all(isinstance(prediction.abstains, bool) for prediction in predictions)
+
+    head.save(tmp_path / "again.safetensors")
+    again = Head.load(tmp_path / "again.safetensors")
+    assert again.id == head.id and again.metadata() == head.metadata()
+
+    items = ElementTree.fromstring(labels_xml(head).encode("utf-8")).findall("*/item")
+    assert len(items) == len(head.classes) and not any(map(len, items))
+    assert len(labels_txt(head).encode("utf-8").decode().splitlines()) == len(head.classes)
+    written = json.dumps(manifest(head), ensure_ascii=False, allow_nan=False).encode("utf-8")
+    assert json.loads(written)["n_classes"] == len(head.classes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"abstain_below": "{}"}, "abstain_below must be"),
+        ({"abstain_below": '""'}, "abstain_below must be"),
+        ({"abstain_below": '"0.2"'}, "abstain_below must be"),
+        ({"abstain_below": "true"}, "abstain_below must be"),
+        ({"abstain_below": "7"}, "from -1 to 1, not 7"),
+        ({"logit_scale": "1e308"}, r"at most 10,000, not 1e\+308"),
+        ({"logit_scale": "0"}, "above 0"),
+        ({"logit_scale": "-20"}, "above 0"),
+        ({"logit_bias": "-1e300"}, "logit_bias must be"),
+        ({"image_size": "[1e999, 1]"}, r"image_size.*not \[inf, 1\]"),
+        ({"image_size": "[32, 100000]"}, "image_size"),
+        ({"image_size": "[true, 32]"}, "image_size"),
+        ({"image_size": "0"}, "image_size"),
+        ({"mean": "[0.5]"}, "mean must be three numbers, not 1"),
+        ({"mean": '["a", 0, 0]'}, "mean must be finite numbers.*not a"),
+        ({"std": "[1, 1, 0]"}, "std must be finite numbers"),
+        ({"classes": r'["cat", "\ud800", "dog"]'}, "classes must be whole characters"),
+        ({"templates": r'["\ud800 {}"]'}, "templates must be whole characters"),
+        ({"classes": '"cat"'}, "classes must be a list"),
+        ({"templates": "7" * 5_000}, "templates cannot be read as JSON: “7{59}…”"),
+    ],
+)
+def test_a_head_that_would_break_later_is_refused_when_it_is_opened(
+    library: HeadLibrary, words: Head, saved: Saved, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(HeadError, match=says):
+        open_head(library, _rewritten(saved(words), **changes))
+
+
+def test_a_file_is_measured_before_it_is_read(
+    library: HeadLibrary, words: Head, saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(_path: Path) -> Head:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(Head, "load", read)
+    path = saved(words)
+    for limit, says in [("MAX_HEADER_BYTES", "names and templates"), ("MAX_HEAD_FILE_BYTES", "MB")]:
+        with monkeypatch.context() as small:
+            small.setattr(opening, limit, 100)
+            with pytest.raises(HeadError, match=says):
+                open_head(library, path)
+
+
+def test_other_tensors_than_a_head_s_are_refused(
+    library: HeadLibrary, words: Head, tmp_path: Path
+) -> None:
+    path = tmp_path / "uploaded.safetensors"
+    save_file({f"tensor {i}": words.weights for i in range(500)}, str(path), {"name": "x"})
+    with pytest.raises(HeadError, match=r"tensors tensor 0, .*…; a head has weights"):
+        open_head(library, path)
+
+
+def test_a_file_that_cannot_be_read_now_is_not_called_damaged(
+    library: HeadLibrary, words: Head, saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(words)
+
+    def none_left(path: Path) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", none_left)
+    with pytest.raises(HeadError, match="cannot be read now") as caught:
+        open_head(library, path)
+    assert str(path.parent) not in str(caught.value)

@@ -8,6 +8,7 @@ from classifiers.errors import TemplateError
 from classifiers.prompts import (
     MAX_TEMPLATE_CHARACTERS,
     MAX_TEMPLATES,
+    brief,
     check_templates,
     class_prompts,
     clean_text,
@@ -95,6 +96,8 @@ def test_prompts_stand_class_by_class() -> None:
         ("two\u2028lines", "two lines"),
         ("non\u00a0breaking", "non breaking"),
         ("lone \ud800 surrogate", "lone surrogate"),
+        ("non\ufffecharacters\uffff", "non characters"),
+        ("\x85\x9f", ""),
         ("cafe\u0301", "café"),
         ("\t\r\n", ""),
     ],
@@ -102,6 +105,28 @@ def test_prompts_stand_class_by_class() -> None:
 def test_text_is_cleaned_to_one_ordinary_line(typed: str, clean: str) -> None:
     assert clean_text(typed) == clean
     clean.encode("utf-8")  # would fail where a surrogate was left
+
+
+def test_half_a_character_in_a_template_is_refused() -> None:
+    with pytest.raises(TemplateError, match="damaged character") as caught:
+        check_templates(["a {}", "\ud800 {}"])
+    str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "quoted"),
+    [
+        ("cat", "cat"),
+        ("two\nlines \ud800", "two lines"),
+        ("x" * 61, "x" * 59 + "…"),
+        ("x" * 5_000, "x" * 59 + "…"),
+        (1e308, "1e+308"),
+        ([1.0, None], "[1.0, None]"),
+    ],
+)
+def test_a_value_is_quoted_briefly_and_on_one_line(value: object, quoted: str) -> None:
+    assert brief(value) == quoted
+    assert len(brief([["deep"] * 99] * 99)) <= 60
 
 
 @pytest.mark.parametrize(
