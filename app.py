@@ -6,11 +6,18 @@ python app.py [--host 127.0.0.1] [--port 7860] [--model auto] [--offline] ...
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from settings import read_settings
+from settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 MAX_UPLOAD = "50mb"
+MAX_VISITOR_BYTES = 4_000_000_000  # of uploads and of files made for visitors, on disk
 MAX_WAITING = 64  # requests in the queue; more are told to come back
+MAX_AT_ONCE = 16  # of one kind; those that compute for long wait in shorter lines of their own
+MAX_CONNECTIONS = 1_000  # open pages hold one each
 SECONDS_TO_FINISH = 3  # for what is being answered when the server is stopped
 
 
@@ -18,32 +25,45 @@ def main(arguments: list[str] | None = None) -> None:
     settings = read_settings(arguments)
     # These libraries read the environment when they are imported, so they are imported late.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ["GRADIO_TEMP_DIR"] = str(settings.upload_dir)
     if settings.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
-    import uvicorn
-
+    from classifiers.bounded_folder import BoundedFolder
+    from classifiers.decoding import PictureDecoder
+    from classifiers.export_cache import ExportCache
     from classifiers.loading import LoadedModels, choose_default
     from classifiers.models import PREFERRED
+    from classifiers.prompts import MAX_PROMPTS
     from server.app import build_server
     from server.limits import LimitKeeper
+    from server.upload_quota import UploadQuota
+    from ui.downloads import bound_downloads
     from ui.page import build_page
+    from ui.picture import EXAMPLES_DIR
     from ui.theme import CSS_FILE, theme
 
+    decoder = PictureDecoder()
     models = LoadedModels(
         settings.cache_dir / "heads",
         choose_default(settings.model),
         offline=settings.offline,
         any_model=settings.any_model,
         max_models=settings.max_models,
+        open_picture=decoder.open,
+        max_prompts=settings.limits.prompts_a_head or MAX_PROMPTS,
     )
     keeper = LimitKeeper(settings.limits)
-    page = build_page(models, keeper)
-    page.queue(max_size=MAX_WAITING, default_concurrency_limit=4)
+    # Among the uploads, so that Gradio gives them out where they are instead of copies.
+    exports = ExportCache(BoundedFolder(settings.upload_dir / "exports", MAX_VISITOR_BYTES))
+    bound_downloads()
+    page = build_page(models, keeper, exports)
+    page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_AT_ONCE, api_open=False)
     server = build_server(
         models,
         page,
         keeper,
-        settings.cache_dir / "encoders",
+        exports,
+        UploadQuota(settings.upload_dir, MAX_VISITOR_BYTES),
         server_name=settings.host,
         server_port=settings.port,
         theme=theme(),
@@ -53,11 +73,23 @@ def main(arguments: list[str] | None = None) -> None:
         footer_links=["api"],
         show_error=False,
         mcp_server=True,
+        allowed_paths=[str(EXAMPLES_DIR)],
+        run_history=False,
     )
-    models.preload()  # in the background: the page is there first
+    # In the background: the page is there first.
+    models.preload().add_done_callback(lambda _: decoder.start())
     if settings.model == "auto" and not settings.offline:
         models.preload(PREFERRED)
     print(f"Headsmith is on http://{settings.host}:{settings.port}", flush=True)
+    try:
+        _serve(server, settings)
+    finally:
+        decoder.close()
+
+
+def _serve(server: FastAPI, settings: Settings) -> None:
+    import uvicorn
+
     uvicorn.run(
         server,
         host=settings.host,
@@ -65,6 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
         log_level="warning",
         # Open pages and assistants hold connections that never end by themselves.
         timeout_graceful_shutdown=SECONDS_TO_FINISH,
+        limit_concurrency=MAX_CONNECTIONS,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies or None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 import socket
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from server.limits import Limits
 
 FIRST_PORT = 7860  # Gradio's, and what Spaces expect
 TRUE = ("1", "true", "yes", "on")
+PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,127.0.0.0/8,fc00::/7,::1/128"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Settings:
     offline: bool
     any_model: bool
     cache_dir: Path
+    upload_dir: Path
     limits: Limits
     trusted_proxies: str
 
@@ -77,6 +80,7 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
     )
     add_limits(parser)
     chosen = parser.parse_args(arguments)
+    upload_dir = environment("GRADIO_TEMP_DIR") or Path(chosen.cache_dir) / "visitors"
     return Settings(
         host=chosen.host,
         port=chosen.port or first_free_port(chosen.host),
@@ -85,7 +89,14 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
         offline=chosen.offline,
         any_model=not chosen.curated_only,
         cache_dir=Path(chosen.cache_dir),
-        limits=Limits(chosen.requests_a_minute, chosen.heads_a_day, chosen.classes_a_head),
+        upload_dir=Path(upload_dir).absolute(),
+        limits=Limits(
+            chosen.requests_a_minute,
+            chosen.heads_a_day,
+            chosen.classes_a_head,
+            chosen.prompts_a_head,
+            chosen.prompts_a_day,
+        ),
         trusted_proxies=chosen.trusted_proxies,
     )
 
@@ -97,14 +108,36 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         ("--requests-a-minute", defaults.requests_a_minute, "requests a minute"),
         ("--heads-a-day", defaults.new_heads_a_day, "new heads a day"),
         ("--classes-a-head", defaults.classes_a_head, "classes a head"),
+        ("--prompts-a-head", defaults.prompts_a_head, "prompts (classes × templates) a head"),
+        ("--prompts-a-day", defaults.prompts_a_day, "prompts of new heads a day"),
     ):
         text = f"{of} and client of the HTTP API (default {default}, 0: no limit)"
         parser.add_argument(flag, type=int, default=default, help=text)
     parser.add_argument(
         "--trusted-proxies",
-        default="*" if "SPACE_ID" in os.environ else "",  # Spaces are reached by a proxy only
-        help="addresses, separated by commas, whose X-Forwarded-For is believed",
+        # Spaces are reached by proxies only, whose own addresses are private.
+        default=PRIVATE_NETWORKS if "SPACE_ID" in os.environ else "",
+        type=proxies,
+        help="addresses or networks, separated by commas, of proxies: of X-Forwarded-For the last "
+        "entry that is none of them is believed",
     )
+
+
+def proxies(text: str) -> str:
+    """`text` if it names addresses or networks.
+
+    Raises:
+        argparse.ArgumentTypeError: a name that is none, or `*`.
+    """
+    for name in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            ipaddress.ip_network(name, strict=False)
+        except ValueError:
+            reason = "; * would believe any address that a client writes" if name == "*" else ""
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is no address or network such as 10.0.0.0/8{reason}"
+            ) from None
+    return text
 
 
 def first_free_port(host: str) -> int:

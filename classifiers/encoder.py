@@ -29,6 +29,7 @@ from classifiers.padded_text import PaddedTextTower
 
 IMAGE_BATCH = 16  # pictures; more gains nothing on a CPU and costs memory
 TEXT_BATCH = 256  # prompts of similar length
+TEXT_BATCH_TOKENS = 2_560  # another's picture waits for one batch, so long prompts are fewer
 
 START_AND_END = 4  # tokens around a text, and what a tokenizer may put before its words
 
@@ -166,14 +167,16 @@ class Encoder:
             lengths = compute(self._fast_tower.lengths, torch.from_numpy(tokens)).numpy()
         order = lengths.argsort(kind="stable")
         rows = None
-        for start in range(0, len(texts), TEXT_BATCH):
-            chosen = order[start : start + TEXT_BATCH]
+        start = 0
+        while start < len(texts):
+            chosen = _batch(order[start : start + TEXT_BATCH], lengths)
             embeddings = compute(self._encode_tokens, tokens[chosen, : lengths[chosen].max()])
             if rows is None:
                 rows = np.empty((len(texts), embeddings.shape[1]), np.float32)
             rows[chosen] = embeddings
+            start += len(chosen)
             if progress is not None:
-                progress(min(start + TEXT_BATCH, len(texts)), len(texts))
+                progress(start, len(texts))
         assert rows is not None  # texts is not empty
         return rows
 
@@ -198,6 +201,12 @@ class Encoder:
         beyond = tokens[:, -1]
         padding = self._tokenize([""], context_length=self.context_length + 1)[0, -1]
         return [text for text, last in zip(texts, beyond, strict=True) if last != padding]
+
+
+def _batch(order: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The first of `order`, whose `lengths` rise, that make no more than a batch's tokens."""
+    tokens = lengths[order] * np.arange(1, len(order) + 1)  # each as long as the longest
+    return order[: max(1, int(np.searchsorted(tokens, TEXT_BATCH_TOKENS, side="right")))]
 
 
 def _middle(picture: Image.Image, max_aspect_ratio: int) -> Image.Image:

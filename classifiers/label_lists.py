@@ -27,6 +27,7 @@ LABEL_LISTS_DIR = Path(__file__).resolve().parent.parent / "label_lists"
 
 MAX_CLASSES = 10_000
 MAX_CLASS_CHARACTERS = 5_000  # some 800 words; a model reads at most its first 77 tokens
+MAX_CHARACTERS = 5_000_000  # of all classes together
 MAX_FILE_BYTES = 5_000_000
 
 # First rows of a CSV that name its column rather than a class.
@@ -141,6 +142,12 @@ def check_class_names(classes: tuple[str, ...], required: bool = True) -> None:
     if len(classes) > MAX_CLASSES:
         raise ClassNamesError(
             f"{len(classes):,} classes are too many; {MAX_CLASSES:,} is the most."
+        )
+    n_characters = sum(map(len, classes))
+    if n_characters > MAX_CHARACTERS:
+        raise ClassNamesError(
+            f"The class names have {n_characters:,} characters together; "
+            f"{MAX_CHARACTERS:,} is the most."
         )
     for name in classes:
         if not is_text(name):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
@@ -19,14 +20,20 @@ from classifiers.errors import HeadError
 from classifiers.heads import Head
 from classifiers.label_lists import label_list_ids, load_label_list
 from classifiers.prompt_cache import PromptCache
-from classifiers.prompts import clean_text
+from classifiers.prompts import MAX_PROMPTS, check_prompt_count, clean_text
 from classifiers.store import HeadStore
+from classifiers.waiting_line import WaitingLine
 from classifiers.zero_shot import build_zero_shot_head, check_words, zero_shot_head_id
 
 _log = logging.getLogger(__name__)
 
 MAX_HEADS_IN_MEMORY = 64
-MAX_PROMISES = 1_000  # words of classifiers that nobody has asked for yet
+MAX_PROMISED_CHARACTERS = 20_000_000  # of classifiers that nobody has asked for yet
+
+# For all models together: they compute in one thread.
+BUILDING = WaitingLine("new classifiers", places=2, max_waiting=64, max_seconds=300)
+# Of those that are built when they are first asked for an answer, which keeps others waiting.
+RESTORING = WaitingLine("classifiers to build again", places=2, max_waiting=4, max_seconds=300)
 
 Words = tuple[str, Sequence[str], Sequence[str]]  # name, templates, classes
 
@@ -34,12 +41,19 @@ Words = tuple[str, Sequence[str], Sequence[str]]  # name, templates, classes
 class HeadLibrary:
     """Heads for `encoder`, kept in `store` and, the last used ones, in memory."""
 
-    def __init__(self, encoder: Encoder, store: HeadStore) -> None:
+    def __init__(self, encoder: Encoder, store: HeadStore, max_prompts: int = MAX_PROMPTS) -> None:
+        """
+        Args:
+            max_prompts: that a head may be promised from.
+        """
         self.encoder = encoder
+        self._max_prompts = max_prompts
         self._store = store
         self._prompts = PromptCache(encoder.encode_texts)
         self._recent: LRUCache[str, Head] = LRUCache(MAX_HEADS_IN_MEMORY)
-        self._promised: LRUCache[str, Words] = LRUCache(MAX_PROMISES)
+        self._promised: LRUCache[str, Words] = LRUCache(
+            MAX_PROMISED_CHARACTERS, getsizeof=_characters_in
+        )
         self._recent_lock = threading.Lock()  # of the two above
         # Locks live as long as somebody builds or waits: ids never end.
         self._building: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
@@ -54,13 +68,15 @@ class HeadLibrary:
         """
         if classifier in label_list_ids():
             labels = load_label_list(classifier)
-            return self.create(labels.name, labels.templates, labels.classes)
+            # Not in line: there are few of them, and nobody can make more.
+            return self.create(labels.name, labels.templates, labels.classes, in_line=False)
         head = self._remembered(classifier)
         if head is None:
             with self._recent_lock:
                 promised = self._promised.get(classifier)
             if promised is not None:
-                return self.create(*promised)
+                with RESTORING.turn():
+                    return self.create(*promised)
             raise HeadError(
                 f"There is no classifier “{classifier[:64]}” here; choose a label set, "
                 "or create the classifier again."
@@ -78,16 +94,20 @@ class HeadLibrary:
         templates: Sequence[str],
         classes: Sequence[str],
         progress: Progress | None = None,
-        before_building: Callable[[int], None] | None = None,
+        before_building: Callable[[int, int], None] | None = None,
+        in_line: bool = True,
     ) -> Head:
         """The zero-shot head of these words: from memory, from disk, or built now.
 
         Args:
-            before_building: called with the number of classes, only where the head has to be
-                built; what it raises stops that.
+            progress: as `build_zero_shot_head`; called while waiting, too.
+            before_building: called with the numbers of classes and of prompts, only where the
+                head has to be built; what it raises stops that.
+            in_line: wait until few others build.
 
         Raises:
             ClassNamesError, TemplateError: as `build_zero_shot_head`.
+            BusyError: too many wait already.
         """
         name = clean_text(name)  # a browser keeps words, and may give back others
         check_words(classes, templates)
@@ -98,18 +118,26 @@ class HeadLibrary:
             head = self._remembered(head_id)
             if head is None:
                 if before_building is not None:
-                    before_building(len(classes))
-                head = build_zero_shot_head(
-                    self.encoder,
-                    classes,
-                    templates,
-                    name=name,
-                    progress=progress,
-                    encode_texts=self._prompts.encode_texts,
-                )
+                    before_building(len(classes), len(classes) * len(templates))
+                with self._turn(progress, len(classes)) if in_line else nullcontext():
+                    head = build_zero_shot_head(
+                        self.encoder,
+                        classes,
+                        templates,
+                        name=name,
+                        progress=progress,
+                        encode_texts=self._prompts.encode_texts,
+                    )
                 self.keep(head)
         # The id leaves out the name, so whoever made these words first named it otherwise.
         return head if head.name == name else replace(head, name=name)
+
+    def _turn(self, progress: Progress | None, n_classes: int) -> AbstractContextManager[None]:
+        def still_wanted() -> None:
+            if progress is not None:
+                progress(0, n_classes)
+
+        return BUILDING.turn(still_wanted)
 
     def promise(self, name: str, templates: Sequence[str], classes: Sequence[str]) -> str:
         """The id that `create` would give; `find` builds the head when it is asked for.
@@ -118,6 +146,7 @@ class HeadLibrary:
             ClassNamesError, TemplateError: as `create`.
         """
         check_words(classes, templates)
+        check_prompt_count(len(classes), len(templates), self._max_prompts)
         head_id = zero_shot_head_id(self.encoder, classes, templates)
         with self._recent_lock:
             self._promised[head_id] = (name, templates, classes)
@@ -163,3 +192,8 @@ class HeadLibrary:
     def _remember(self, head: Head) -> None:
         with self._recent_lock:
             self._recent[head.id] = head
+
+
+def _characters_in(words: Words) -> int:
+    name, templates, classes = words
+    return len(name) + sum(map(len, templates)) + sum(map(len, classes))

@@ -30,6 +30,7 @@ from classifiers.models import (
     curated_models,
     find_model,
 )
+from classifiers.prompts import MAX_PROMPTS
 from classifiers.store import HeadStore
 
 if TYPE_CHECKING:
@@ -78,11 +79,13 @@ class LoadedModels:
         max_models: int = 2,
         prepare_label_lists: bool = True,
         open_picture: OpenPicture = open_picture,
+        max_prompts: int = MAX_PROMPTS,
     ) -> None:
         self.default = default
         self.offline = offline
         self.any_model = any_model
         self.open_picture = open_picture
+        self._max_prompts = max_prompts
         self._max_models = max_models
         self._prepare_label_lists = prepare_label_lists
         self._store = HeadStore(heads_dir)
@@ -236,7 +239,7 @@ class LoadedModels:
         freed_bytes = sum(self._weight_bytes[self._futures[name].result()] for name in surplus)
         check_memory(source.name, weight_bytes, freed_bytes)
         self._drop(surplus)
-        library = HeadLibrary(load_encoder_from(source, folder), self._store)
+        library = HeadLibrary(load_encoder_from(source, folder), self._store, self._max_prompts)
         self._weight_bytes[library] = weight_bytes
         return library
 

@@ -85,16 +85,19 @@ def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_PLACEHOLDER.sub("{}", template) for template in templates))
 
 
-def check_prompt_count(n_classes: int, n_templates: int) -> None:
+def check_prompt_count(n_classes: int, n_templates: int, most: int = MAX_PROMPTS) -> None:
     """Refuses an ensemble that would take hours.
+
+    Args:
+        most: prompts; 0 means no limit.
 
     Raises:
         TemplateError: with the figures.
     """
-    if n_classes * n_templates > MAX_PROMPTS:
+    if most and n_classes * n_templates > most:
         raise TemplateError(
             f"{n_classes:,} classes in {n_templates:,} templates make "
-            f"{n_classes * n_templates:,} prompts; {MAX_PROMPTS:,} is the most, so use fewer "
+            f"{n_classes * n_templates:,} prompts; {most:,} is the most, so use fewer "
             "of either."
         )
 

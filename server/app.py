@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,18 +11,28 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 
 from classifiers.errors import HeadsmithError, LimitError
+from classifiers.export_cache import ExportCache
 from classifiers.loading import LoadedModels
 from server.api import PREFIX, STATUS_OF_ERRORS, build_api
-from server.body_limit import BodyLimit
+from server.body_limit import OF_PICTURES, BodyBound, BodyLimit
 from server.limits import LimitKeeper
+from server.page_gate import PageGate
+from server.upload_quota import UploadQuota
 
 
 def build_server(
-    models: LoadedModels, page: gr.Blocks, keeper: LimitKeeper, exports_dir: Path, **gradio: Any
+    models: LoadedModels,
+    page: gr.Blocks,
+    keeper: LimitKeeper,
+    exports: ExportCache,
+    quota: UploadQuota,
+    **gradio: Any,
 ) -> FastAPI:
     """The application: the API under /api/v1, its description at /docs, the page at /.
 
     Args:
+        exports: what the API gives out as files.
+        quota: of the folder of uploads.
         gradio: passed on to `gr.mount_gradio_app`: look, upload limits.
     """
     # FastAPI's own /docs loads its scripts from another host; this serves them itself.
@@ -34,12 +43,29 @@ def build_server(
         static_url="/docs-assets",
         swagger_ui_parameters={"validatorUrl": None},  # which would be another host, too
     )
-    app.add_middleware(BodyLimit, prefix=PREFIX)
+    functions = {name for fn in page.fns.values() for name in (fn._id, fn.api_name) if name}
+    app.add_middleware(PageGate, quota=quota, functions=functions | {0})
+    app.add_middleware(BodyLimit, bounds=_BOUNDS)
     app.add_exception_handler(HeadsmithError, _tell)
     app.add_exception_handler(Exception, _tell_defect)
     app.add_exception_handler(RequestValidationError, _tell_invalid)
-    app.include_router(build_api(models, keeper, exports_dir))
+    app.include_router(build_api(models, keeper, exports))
+    # Only `launch` sets it; without, Gradio lets a request name any file of the server.
+    page.has_launched = True
     return gr.mount_gradio_app(app, page, path="/", **gradio)
+
+
+# A picture may come as a data: URL, which is a third longer; larger ones are uploaded.
+_OF_THE_PAGE = BodyBound(
+    24_000_000, "More than 24 MB were sent at once; upload a large picture instead."
+)
+_BOUNDS = {
+    f"{PREFIX}/classify": OF_PICTURES,
+    "/gradio_api/upload": BodyBound(
+        OF_PICTURES.max_bytes, "The file is too large: 50 MB is the most.", in_memory=False
+    ),
+    "/gradio_api/": _OF_THE_PAGE,
+}
 
 
 async def _tell(_: Request, error: Exception) -> JSONResponse:

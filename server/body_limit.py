@@ -82,8 +82,20 @@ class BodyLimit:
             await answer(scope, receive, send)
             return
         body = _Body(self, bound, receive)
+        has_begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
         try:
-            await self.app(scope, body.receive, send)
+            await self.app(scope, body.receive, noted)
+        except HTTPException as error:  # from below, where no route has caught it
+            if has_begun:
+                raise
+            answer = JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+            await answer(scope, receive, send)
         finally:
             self._bytes_in_memory -= body.bytes_in_memory
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import anyio
 from fastapi import HTTPException, Request
 from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from classifiers.errors import UploadError
+from classifiers.errors import BusyError, UploadError
 from classifiers.files import open_inside
-from server.body_limit import has_too_many_values
+from server.body_limit import MAX_PICTURE_BYTES, has_too_many_values
+from server.upload_quota import UploadQuota
 
 PREFIX = "/gradio_api/"
 
@@ -45,13 +46,13 @@ class PageGate:
     """ASGI middleware.
 
     Args:
-        upload_folder: the only place whose files a request may name.
+        quota: of the folder of uploads, the only place whose files a request may name.
         functions: names and numbers of the page's functions.
     """
 
-    def __init__(self, app: ASGIApp, upload_folder: Path, functions: Collection[str | int]) -> None:
+    def __init__(self, app: ASGIApp, quota: UploadQuota, functions: Collection[str | int]) -> None:
         self.app = app
-        self.upload_folder = upload_folder
+        self.quota = quota
         self.functions = frozenset(functions)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,11 +67,22 @@ class PageGate:
             call = _CALLS.fullmatch(below)
             if scope["method"] == "POST" and call is not None:
                 receive = await self._checked(scope, receive, call["name"])
+            elif scope["method"] == "POST" and below.startswith("upload"):
+                await self._make_room(scope)
         except HTTPException as error:
             answer = JSONResponse({"detail": error.detail}, error.status_code, error.headers)
             await answer(scope, receive, send)
             return
         await self.app(_with_plain_range(scope), receive, send)
+
+    async def _make_room(self, scope: Scope) -> None:
+        announced = Headers(scope=scope).get("content-length", "")
+        n_bytes = int(announced) if announced.isdigit() else MAX_PICTURE_BYTES
+        try:
+            await anyio.to_thread.run_sync(self.quota.make_room, n_bytes)
+        except BusyError as error:
+            headers = {"Retry-After": str(error.seconds), "Connection": "close"}
+            raise HTTPException(503, str(error), headers) from None
 
     async def _checked(self, scope: Scope, receive: Receive, name: str | None) -> Receive:
         """The body again, as what it was read as here and not as another parser might read it.
@@ -112,7 +124,7 @@ class PageGate:
 
     def _check_path(self, path: str) -> None:
         try:
-            with open_inside(self.upload_folder, path, UploadError(_NO_UPLOAD)):
+            with open_inside(self.quota.folder, path, UploadError(_NO_UPLOAD)):
                 pass
         except UploadError as error:
             raise HTTPException(403, str(error)) from None

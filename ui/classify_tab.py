@@ -275,7 +275,8 @@ def connect_classify_tab(models: LoadedModels, tab: ClassifyTab, examples: Any) 
     def encode(listener: Any) -> Any:
         return listener(
             partial(look, models), [tab.picture, tab.in_hand], [tab.in_hand, tab.picture],
-            show_progress_on=tab.answer, trigger_mode="always_last", **on_model,
+            show_progress_on=tab.answer, trigger_mode="always_last", concurrency_id="picture",
+            **private,
         )  # fmt: skip
 
     answer_everything(encode(tab.picture.input))

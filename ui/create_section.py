@@ -137,7 +137,7 @@ def _is_latin(text: str) -> bool:
 def create(
     models: LoadedModels,
     cancellations: Cancellations,
-    count_new_head: Callable[[int], None],
+    count_new_head: Callable[[int, int], None],
     name: str,
     template: str,
     classes: str,
@@ -148,7 +148,7 @@ def create(
 ) -> tuple[Any, Any, Any]:
     """Builds the classifier and chooses it.
 
-    `count_new_head` is called with a number of classes, and refuses what is too much.
+    `count_new_head` is called with numbers of classes and prompts, and refuses what is too much.
 
     Inputs: name, templates and classes as typed; the visitor's own classifiers; the
     session that may cancel; a `gr.Progress`; what is in hand.
@@ -294,7 +294,7 @@ def build_create_section(
     create_button.click(on_begin, None, None, queue=False, **private)
     create_button.click(
         on_create, [name, *fields, own, in_hand], [own, chosen, preview_box],
-        show_progress_on=preview_box, concurrency_id="build", concurrency_limit=2, **private,
+        show_progress_on=preview_box, concurrency_id="build", **private,
     ).success(None, None, None, js=SHOW_ANSWER_JS)  # fmt: skip
     cancel_button.click(on_cancel, None, None, queue=False, **private)
     return CreateSection(name, template, classes, preview_box)

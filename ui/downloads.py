@@ -5,14 +5,12 @@ Gradio's own download holds whatever comes in memory, however much.
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import urljoin
 
 import anyio
-import gradio as gr
 import httpx
 import safehttpx
-from gradio_client.utils import is_http_url_like
+from gradio import processing_utils
 
 from classifiers.errors import HeadsmithError, UploadError
 from ui.messages import api_error
@@ -65,22 +63,17 @@ async def _read(response: httpx.Response, max_bytes: int) -> bytes:
     return bytes(data)
 
 
-class BoundedDownloads(gr.blocks.Block):
-    """For input components: what they are given by URL comes through `fetch`."""
+def bound_downloads() -> None:
+    """Has Gradio fetch what requests name by URL through `fetch`; it has no setting for that."""
+    processing_utils.async_ssrf_protected_download = _fetch_for_gradio
 
-    async def async_move_resource_to_block_cache(
-        self, url_or_file_path: str | Path | None
-    ) -> str | None:
-        url = str(url_or_file_path)
-        if url_or_file_path is None or not is_http_url_like(url):
-            return await super().async_move_resource_to_block_cache(url_or_file_path)
-        try:
-            data = await fetch(url)
-        except HeadsmithError as error:
-            raise api_error(error) from error
-        path = str(new_file(_name_in(url), data))
-        self.temp_files.add(path)  # Gradio deletes it in time
-        return path
+
+async def _fetch_for_gradio(url: str, cache_dir: str) -> str:
+    """Takes the place of `processing_utils.async_ssrf_protected_download`."""
+    try:
+        return str(new_file(_name_in(url), await fetch(url)))
+    except HeadsmithError as error:
+        raise api_error(error) from error
 
 
 def _name_in(url: str) -> str:

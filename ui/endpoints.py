@@ -155,7 +155,7 @@ def build_endpoints(models: LoadedModels, keeper: LimitKeeper, exports: ExportCa
         trigger = gr.Button()
     trigger.click(
         bound(classify, models), [image, texts[0]], label,
-        api_name="classify", concurrency_id="model",
+        api_name="classify", concurrency_id="picture",
     )  # fmt: skip
     trigger.click(
         bound(create_classifier, models, keeper), texts, outputs,

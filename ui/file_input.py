@@ -7,10 +7,8 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import FileData
 
-from ui.downloads import BoundedDownloads
 
-
-class _PathOfUpload(BoundedDownloads):
+class _PathOfUpload:
     """Handlers get the uploaded file's path.  Gradio's own leaves an empty file at each use."""
 
     def preprocess(self, payload: Any) -> str | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # What every browser shows as it is; anything else is shown as a JPEG of our making.
 _SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"}
+EXAMPLES_DIR = Path(gr.__file__).parent / "media_assets" / "images"
 _SHOWN_PIXELS = 1600  # longest side of that JPEG
 
 
@@ -73,6 +74,5 @@ def shown_file(path: str, picture: Image.Image) -> str:
 
 def example_pictures() -> list[str]:
     """Photographs that come with Gradio's wheel, where it still brings them."""
-    folder = Path(gr.__file__).parent / "media_assets" / "images"
     names = ("lion.jpg", "cheetah1.jpg", "tower.jpg", "bus.png")
-    return [str(folder / name) for name in names if (folder / name).is_file()]
+    return [str(EXAMPLES_DIR / name) for name in names if (EXAMPLES_DIR / name).is_file()]

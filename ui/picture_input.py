@@ -6,7 +6,6 @@ import gradio as gr
 from gradio.data_classes import ImageData
 
 from classifiers.errors import HeadsmithError
-from ui.downloads import BoundedDownloads
 from ui.messages import api_error
 from ui.uploads import keep_picture, read_data_url
 
@@ -44,7 +43,7 @@ ANY_FILE_JS = """() => {
 }"""
 
 
-class PictureInput(BoundedDownloads, gr.Image):
+class PictureInput(gr.Image):
     """`gr.Image` whose handler gets the uploaded file's path, whatever is in the file.
 
     Gradio's own preprocessing opens the file first and answers a damaged or renamed one
