@@ -46,7 +46,7 @@ class _Bounds:
 
 
 # What 12 megapixels of a phone need; HEIC takes a second of them.
-_QUICK = _Bounds(256_000_000, 200_000_000, seconds=2.0)
+_QUICK = _Bounds(256_000_000, 200_000_000, seconds=3.0)
 # 100 megapixels of PNG take two seconds, 48 of HEIC four.
 _LARGE = _Bounds(MAX_DECODING_BYTES, float("inf"), seconds=10.0)
 _ALL = replace(_LARGE, whole=True)  # for one that needs more than its header lets one think
