@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 import uuid
@@ -186,6 +187,13 @@ def _follow(server: Server, path: str, deadline: float) -> tuple[str, str]:
     return ("hangs" if time.monotonic() > deadline else "closed"), ""
 
 
+def _is_whole(answer: bytes) -> bool:
+    """Whether an answer has come with all of its body, as far as its length is announced."""
+    headers, end, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", headers)
+    return bool(end) and (length is None or len(body) >= int(length[1]))
+
+
 def new_session() -> str:
     return uuid.uuid4().hex[:12]
 
@@ -224,7 +232,7 @@ def raw(
         except OSError:
             pass  # closed for writing; the answer may still be there
         try:
-            while b"\r\n\r\n" not in answer:
+            while not _is_whole(answer):
                 connection.settimeout(max(0.5, deadline - time.monotonic()))
                 more = connection.recv(65_536)
                 if not more:

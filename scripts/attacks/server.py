@@ -1,4 +1,4 @@
-"""The attacked server: `app.py` as a person starts it, in a process group and folders of its own."""
+"""The attacked server: `app.py` as a person starts it, in a process group of its own."""
 
 from __future__ import annotations
 
