@@ -45,7 +45,7 @@ class _Bounds:
     whole: bool = False  # takes all of `n_bytes`, whatever its header says
 
 
-# What 12 megapixels of a phone need; HEIC takes a second of them.
+# What 16 megapixels of any format need; HEIC takes a second and a half.
 _QUICK = _Bounds(256_000_000, 200_000_000, seconds=3.0)
 # 100 megapixels of PNG take two seconds, 48 of HEIC four.
 _LARGE = _Bounds(MAX_DECODING_BYTES, float("inf"), seconds=10.0)

@@ -27,6 +27,9 @@ _WORKING_BYTES = 32_000_000  # strips in conversion, a decoder's own tables and 
 
 WEBP_HEADER_BYTES = 30
 
+_JPEG = ("JPEG", "MPO")
+_PIXELS_OF_JPEG = 12  # take as long as one of another format: PNG 8, WebP 12, HEIC 30
+
 _SCAN = b"\xff\xda"  # begins a scan of a JPEG; within coded data 0xFF is followed by 0
 
 
@@ -81,8 +84,13 @@ def _result_bytes(size: tuple[int, int], for_size: tuple[int, int] | None) -> in
 
 
 def pixels_to_visit(picture: Image.Image, full_size: tuple[int, int], file: BinaryIO) -> int:
-    """Pixels that the decoder goes over; that of a progressive JPEG does so for each scan."""
+    """How long decoding takes, in pixels of a baseline JPEG.
+
+    The decoder of a progressive one goes over all of them for each scan.
+    """
     pixels = full_size[0] * full_size[1]
+    if picture.format not in _JPEG:
+        return _PIXELS_OF_JPEG * pixels
     return pixels * max(1, _count_scans(file)) if _is_progressive(picture) else pixels
 
 
@@ -99,7 +107,7 @@ def _bytes_a_pixel(mode: str) -> int:
 
 
 def _is_progressive(picture: Image.Image) -> bool:
-    return picture.format in ("JPEG", "MPO") and bool(picture.info.get("progressive"))
+    return picture.format in _JPEG and bool(picture.info.get("progressive"))
 
 
 def _coefficient_bytes(picture: Image.Image, full_size: tuple[int, int]) -> int:

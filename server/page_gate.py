@@ -37,6 +37,8 @@ _CALLS = re.compile(
 )
 _RANGE = re.compile(rb"bytes=\d{1,15}-\d{0,15}")
 
+_MAX_DEPTH = 50  # of JSON
+
 _NO_UPLOAD = "That file was not uploaded here, or is not here any more; send it again."
 _NO_JSON = "The request is not the JSON that is expected; /docs and the page's “API” show it."
 _NOWHERE = "There is nothing at this address."
@@ -111,12 +113,13 @@ class PageGate:
             content = json.loads(body)
             if not isinstance(content, dict):
                 raise ValueError("no object")
+            paths = _paths_in(content)
         except (ValueError, RecursionError):
             raise HTTPException(422, _NO_JSON) from None
         number = content.get("fn_index")
         if number is not None and (not isinstance(number, int) or number not in self.functions):
             raise HTTPException(404, "There is no function of that number; reload the page.")
-        for path in _paths_in(content):
+        for path in paths:
             if not _is_url(path):
                 self._check_path(path)
         # Half of a surrogate pair is no text, and no answer can repeat it.
@@ -131,17 +134,25 @@ class PageGate:
 
 
 def _paths_in(content: Any) -> list[str]:
-    """Whatever is called `path` anywhere in it.  Nesting is bounded by the parser."""
-    paths, left = [], [content]
-    while left:
-        value = left.pop()
-        if isinstance(value, dict):
-            if isinstance(value.get("path"), str):
-                paths.append(value["path"])
-            left.extend(value.values())
-        elif isinstance(value, list):
-            left.extend(value)
-    return paths
+    """Whatever is called `path` anywhere in it.
+
+    Raises:
+        ValueError: it is nested too deeply for any request of the page.
+    """
+    paths, level = [], [content]
+    for _ in range(_MAX_DEPTH):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                if isinstance(value.get("path"), str):
+                    paths.append(value["path"])
+                inner.extend(value.values())
+            elif isinstance(value, list):
+                inner.extend(value)
+        if not inner:
+            return paths
+        level = inner
+    raise ValueError("nested too deeply")
 
 
 def _is_url(path: str) -> bool:

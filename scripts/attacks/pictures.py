@@ -32,7 +32,9 @@ def _pictures(bench: Bench, what: str, count: int) -> Iterator[tuple[str, bytes]
     draw = bench.random(what)
     whole = seeds()
     yield from itertools.islice(whole.items(), count)
-    for _, (kind, seed) in zip(range(count - len(whole)), itertools.cycle(whole.items()), strict=False):
+    for _, (kind, seed) in zip(
+        range(count - len(whole)), itertools.cycle(whole.items()), strict=False
+    ):
         yield kind, mutated(draw, seed)
 
 

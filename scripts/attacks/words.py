@@ -128,8 +128,13 @@ def _surrogates(server: Server) -> list[Answer]:
                     answers.append(_post_json(server, sent))
             answers.append(_post_json(server, body))
     for data in (f'{LONE}, "a {{}}", "a, b"', f'"", {LONE}, "a, b"', f'"", "a {{}}", {LONE}'):
-        answers.append(call_with_body(server, "create_classifier", f'{{"data": [{data}]}}'.encode()))
-    for name, data in (("export_classifier", f'"ages", {LONE}'), ("export_classifier", f'{LONE}, "pt"')):
+        answers.append(
+            call_with_body(server, "create_classifier", f'{{"data": [{data}]}}'.encode())
+        )
+    for name, data in (
+        ("export_classifier", f'"ages", {LONE}'),
+        ("export_classifier", f'{LONE}, "pt"'),
+    ):
         answers.append(call_with_body(server, name, f'{{"data": [{data}]}}'.encode()))
     fields = {"classifier": b"\xed\xa0\x80", "x": "y"}
     answers.append(post(server, "/api/v1/classify", data=fields, files={"picture": b"x"}))
@@ -195,7 +200,9 @@ def _long_field(server: Server, path: str) -> Answer:
     begin = b'--b\r\nContent-Disposition: form-data; name="classifier"\r\n\r\n'
     head = f"POST {path} HTTP/1.1\nContent-Type: multipart/form-data; boundary=b\n"
     parts = [begin, *[b"a" * BLOCK] * 45, b"\r\n--b--\r\n"]
-    return raw(server, head + f"Content-Length: {sum(map(len, parts))}", parts, seconds=MOST_SECONDS)
+    return raw(
+        server, head + f"Content-Length: {sum(map(len, parts))}", parts, seconds=MOST_SECONDS
+    )
 
 
 def _chunked(block: bytes) -> bytes:
@@ -217,9 +224,7 @@ def _endless(server: Server, seconds: float) -> list[Answer]:
     answers = []
     for path, kind, first in ADDRESSES:
         head = f"POST {path} HTTP/1.1\nContent-Type: {kind}\nTransfer-Encoding: chunked"
-        chunks = itertools.chain(
-            [_chunked(first)], itertools.repeat(_chunked(b"a" * BLOCK), 2_000)
-        )
+        chunks = itertools.chain([_chunked(first)], itertools.repeat(_chunked(b"a" * BLOCK), 2_000))
         answers.append(raw(server, head, chunks, seconds=seconds / 2))
     return answers
 
