@@ -30,7 +30,7 @@ _MARGIN = 3
 
 # Other pictures are decoded whole; what a model resizes from is then averaged down, from this
 # many times what it looks at, so that no large copy is made.
-_AVERAGED_MARGIN = 8
+AVERAGED_MARGIN = 8
 
 MAX_IMAGE_PIXELS = 100_000_000  # a 100-megapixel camera
 
@@ -165,7 +165,7 @@ def reduced_size(shape: tuple[int, int], for_size: tuple[int, int] | None) -> tu
 
 def _reduction(shape: tuple[int, int], size: int) -> int:
     """By which whole factor a decoded picture may shrink before a model resizes it."""
-    least = _AVERAGED_MARGIN * size
+    least = AVERAGED_MARGIN * size
     return next(
         (n for n in range(min(shape) // least, 1, -1) if _is_enough(shape, n, least, size)), 1
     )

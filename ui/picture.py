@@ -10,6 +10,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from classifiers.images import AVERAGED_MARGIN
 from classifiers.loading import LoadedModels
 from ui.uploads import is_upload, keep_picture, open_upload
 
@@ -58,7 +59,8 @@ def is_shown_by_browsers(path: str) -> bool:
 
 def larger(size: tuple[int, int]) -> tuple[int, int]:
     """The size to open a picture for that is both looked at by a model and shown."""
-    return max(size[0], _SHOWN_PIXELS // 3), max(size[1], _SHOWN_PIXELS // 3)
+    shown = _SHOWN_PIXELS // AVERAGED_MARGIN
+    return max(size[0], shown), max(size[1], shown)
 
 
 def shown_file(path: str, picture: Image.Image) -> str:
