@@ -28,10 +28,17 @@ def open_regular_file(path: str | Path, error: HeadsmithError) -> Iterator[Binar
         number = os.open(path, os.O_RDONLY | _DO_NOT_WAIT)
     except (OSError, ValueError):
         raise error from None
-    with os.fdopen(number, "rb") as file:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise error
+    with _regular_file(number, error) as file:
         yield file
+
+
+def _regular_file(number: int, error: HeadsmithError) -> BinaryIO:
+    """The open file of that number, which is closed if it is no ordinary one."""
+    # Looked at first: Python opens no folder, and would leave its number open.
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise error
+    return os.fdopen(number, "rb")
 
 
 @contextmanager
@@ -48,9 +55,7 @@ def open_inside(folder: str | Path, path: str | Path, error: HeadsmithError) -> 
         number = _open_without_links(Path(folder), _parts_below(folder, path))
     except (OSError, ValueError):
         raise error from None
-    with os.fdopen(number, "rb") as file:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise error
+    with _regular_file(number, error) as file:
         yield file
 
 

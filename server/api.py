@@ -77,7 +77,9 @@ class NewHead(BaseModel):
     )
     # Fails fast, or millions of wrong entries would make as many errors.
     classes: Annotated[list[ClassName], FailFast()] = Field(
-        description="Class names, in index order.", min_length=1, max_length=MAX_CLASSES
+        description="Class names, in index order.",
+        min_length=1,
+        json_schema_extra={"maxItems": MAX_CLASSES},  # which is refused in words of ours
     )
     format: str = Field("pt", description=f"One of {', '.join(HEAD_FORMATS)}.", max_length=20)
     precision: str = Field("float32", description=PRECISION_OF_WEIGHTS, max_length=20)

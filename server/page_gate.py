@@ -118,7 +118,8 @@ class PageGate:
         except (ValueError, RecursionError):
             raise HTTPException(422, _NO_JSON) from None
         number = content.get("fn_index")
-        if number is not None and (not isinstance(number, int) or number not in self.functions):
+        # By its type: True is an int, and equal to 1.
+        if number is not None and (type(number) is not int or number not in self.functions):
             raise HTTPException(404, "There is no function of that number; reload the page.")
         for path in paths:
             if not _is_url(path):

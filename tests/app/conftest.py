@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from browser.running_app import RunningApp, running_app
+from gradio import processing_utils
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+
+from classifiers.bounded_folder import BoundedFolder
+from classifiers.export_cache import ExportCache
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +35,39 @@ def client(app: RunningApp, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def http(app: RunningApp) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=app.url, timeout=60) as connected:
         yield connected
+
+
+@pytest.fixture
+def uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of uploads of handlers that are called directly: they open nothing elsewhere."""
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    assert Path(processing_utils.get_upload_folder()) == folder
+    return folder
+
+
+@pytest.fixture
+def upload(uploads: Path) -> Callable[[str, bytes], str]:
+    """`upload(name, data)`: the path of that file among the uploads."""
+
+    def put(name: str, data: bytes) -> str:
+        folder = Path(tempfile.mkdtemp(dir=uploads))
+        (folder / name).write_bytes(data)
+        return str(folder / name)
+
+    return put
+
+
+@pytest.fixture
+def lion(upload: Callable[[str, bytes], str], photo: Path) -> str:
+    """The photograph, uploaded."""
+    return upload("lion.jpg", photo.read_bytes())
+
+
+@pytest.fixture
+def exports(tmp_path: Path) -> ExportCache:
+    return ExportCache(BoundedFolder(tmp_path / "exports", 1_000_000_000))
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_a_client_cannot_name_itself_where_no_proxy_is_trusted(
 
 
 def test_a_picture_too_large_is_refused_in_words(http: httpx.Client) -> None:
-    files = {"picture": bytes(body_limit.MAX_BODY_BYTES)}
+    files = {"picture": bytes(body_limit.OF_PICTURES.max_bytes)}
     response = http.post("/api/v1/classify", files=files)
     assert response.status_code == TOO_LARGE
     assert "50 MB" in response.json()["detail"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
-from gradio import processing_utils
 from PIL import Image
 
 from classifiers.errors import HeadsmithError, LimitError
+from classifiers.export_cache import ExportCache
 from classifiers.label_lists import label_list_ids
 from classifiers.loading import LoadedModels
 from ui import classify_tab, create_section, export_panel, page
@@ -25,6 +26,8 @@ from ui.state import (
     OwnClassifier,
     PictureInHand,
 )
+
+Upload = Callable[[str, bytes], str]
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +64,8 @@ def encoded(models: LoadedModels, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "uploads"
-    folder.mkdir()
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
-    assert Path(processing_utils.get_upload_folder()) == folder
-    return folder
-
-
-@pytest.fixture
-def in_hand(models: LoadedModels, photo: Path) -> PictureInHand:
-    return classify_tab.look(models, str(photo), PictureInHand())[0]
+def in_hand(models: LoadedModels, lion: str) -> PictureInHand:
+    return classify_tab.look(models, lion, PictureInHand())[0]
 
 
 def is_skip(value: Any) -> bool:
@@ -86,7 +80,7 @@ def make(
     own: Any = None,
     cancellations: Cancellations | None = None,
     progress: Callable[..., None] = lambda *_, **__: None,
-    count: Callable[[int], None] = lambda _: None,
+    count: Callable[[int, int], None] = lambda *_: None,
 ) -> tuple[Any, Any, Any]:
     stops = cancellations or Cancellations()
     return create_section.create(
@@ -98,9 +92,9 @@ def make(
 
 
 def test_a_picture_is_encoded_once_however_many_sets_answer(
-    models: LoadedModels, encoded: list[int], photo: Path
+    models: LoadedModels, encoded: list[int], lion: str
 ) -> None:
-    in_hand, _ = classify_tab.look(models, str(photo), PictureInHand())
+    in_hand, _ = classify_tab.look(models, lion, PictureInHand())
     for classifier in ("ages", "cocktails", "cat_breeds", "ages"):
         assert classify_tab.answer(models, in_hand, classifier).count("hs-guess") == 5
     *_, last = classify_tab.answer_all(models, in_hand)
@@ -111,10 +105,10 @@ def test_a_picture_is_encoded_once_however_many_sets_answer(
 
 
 def test_all_sets_answer_one_by_one_while_they_are_prepared(
-    tiny_model: str, tmp_path: Path, photo: Path
+    tiny_model: str, tmp_path: Path, lion: str
 ) -> None:
-    fresh = LoadedModels(tmp_path, default=tiny_model, prepare_label_lists=False)
-    in_hand, _ = classify_tab.look(fresh, str(photo), PictureInHand())
+    fresh = LoadedModels(tmp_path / "heads", default=tiny_model, prepare_label_lists=False)
+    in_hand, _ = classify_tab.look(fresh, lion, PictureInHand())
     waiting = [html.count("hs-waiting") for html in classify_tab.answer_all(fresh, in_hand)]
     assert waiting[0] == len(label_list_ids()) and waiting[-1] == 0
     assert waiting == sorted(waiting, reverse=True)
@@ -122,11 +116,9 @@ def test_all_sets_answer_one_by_one_while_they_are_prepared(
 
 
 def test_a_file_that_is_no_picture_leaves_the_one_in_hand(
-    models: LoadedModels, told: list[str], in_hand: PictureInHand, tmp_path: Path
+    models: LoadedModels, told: list[str], in_hand: PictureInHand, upload: Upload
 ) -> None:
-    broken = tmp_path / "broken.jpg"
-    broken.write_text("no picture")
-    kept, shown = classify_tab.look(models, str(broken), in_hand)
+    kept, shown = classify_tab.look(models, upload("broken.jpg", b"no picture"), in_hand)
     assert kept is in_hand and shown["value"] == in_hand.path
     assert len(told) == 1 and "not a picture" in told[0]
 
@@ -142,13 +134,15 @@ def test_clearing_the_picture_brings_the_hint_back(
 
 
 def test_a_picture_browsers_cannot_show_is_shown_as_another_file(
-    models: LoadedModels, photo: Path, tmp_path: Path
+    models: LoadedModels, photo: Path, upload: Upload
 ) -> None:
     import pillow_heif
 
-    heic = tmp_path / "phone.heic"
+    heic = io.BytesIO()
     pillow_heif.from_pillow(Image.open(photo).convert("RGB")).save(heic)
-    in_hand, shown = classify_tab.look(models, str(heic), PictureInHand())
+    in_hand, shown = classify_tab.look(
+        models, upload("phone.heic", heic.getvalue()), PictureInHand()
+    )
     assert in_hand.embedding is not None
     with Image.open(shown["value"]) as jpeg:
         assert jpeg.format == "JPEG"
@@ -157,8 +151,9 @@ def test_a_picture_browsers_cannot_show_is_shown_as_another_file(
 def test_a_camera_frame_is_answered_and_becomes_the_picture(
     models: LoadedModels, encoded: list[int]
 ) -> None:
-    frame = np.zeros((48, 64, 3), np.uint8)
-    in_hand, html = classify_tab.watch(models, frame, PictureInHand(), "ages")
+    frame = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(frame, "JPEG")
+    in_hand, html = classify_tab.watch(models, frame.getvalue(), PictureInHand(), "ages")
     assert html.count("hs-guess") == 5 and encoded == [1]
     assert classify_tab.answer(models, in_hand, "cocktails").count("hs-guess") == 5
     assert encoded == [1]
@@ -269,18 +264,18 @@ def test_cancel_stops_a_build(models: LoadedModels, told: list[str]) -> None:
 def test_who_has_made_too_many_classifiers_is_told_and_keeps_what_was_typed(
     models: LoadedModels, told: list[str]
 ) -> None:
-    asked: list[int] = []
+    asked: list[tuple[int, int]] = []
 
-    def refuse(n_classes: int) -> None:
-        asked.append(n_classes)
+    def refuse(n_classes: int, n_prompts: int) -> None:
+        asked.append((n_classes, n_prompts))
         raise LimitError("That is enough for today; try again in 60 seconds.", 60)
 
-    own, menu, shown = make(models, "too, many", count=refuse)
+    own, menu, shown = make(models, "too, many", "a {}\nthe {}\nmy {}", count=refuse)
     assert is_skip(own) and is_skip(menu)
-    assert asked == [2] and "enough for today" in told[0] and "enough for today" in shown
+    assert asked == [(2, 6)] and "enough for today" in told[0] and "enough for today" in shown
     make(models, "made, before")
     make(models, "made, before", count=refuse)
-    assert asked == [2], "what is there already costs nothing"
+    assert asked == [(2, 6)], "what is there already costs nothing"
 
 
 def test_one_session_does_not_cancel_another() -> None:
@@ -306,18 +301,13 @@ def test_words_of_a_page_are_text_and_never_markup(
     assert not any("<img" in html for html in shown + told)
 
 
-def test_names_of_a_file_fill_the_box(tmp_path: Path, told: list[str]) -> None:
-    for name, text in {
-        "a.txt": "cat\ndog, goldfish",
-        "b.csv": 'class,n\ncat,1\n"a, b",2\n',
-    }.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    assert create_section.read_file(str(tmp_path / "a.txt")) == "cat\ndog\ngoldfish"
-    assert create_section.read_file(str(tmp_path / "b.csv")) == 'cat\n"a, b"'
+def test_names_of_a_file_fill_the_box(upload: Upload, told: list[str]) -> None:
+    lines, table = b"cat\ndog, goldfish", b'class,n\ncat,1\n"a, b",2\n'
+    assert create_section.read_file(upload("a.txt", lines)) == "cat\ndog\ngoldfish"
+    assert create_section.read_file(upload("b.csv", table)) == 'cat\n"a, b"'
     assert not told
     for name, data in {"c.txt": b"\xff\x00\xfa", "d.csv": b"\n\n", "e.exe": b"MZ"}.items():
-        (tmp_path / name).write_bytes(data)
-        assert is_skip(create_section.read_file(str(tmp_path / name)))
+        assert is_skip(create_section.read_file(upload(name, data)))
     assert len(told) == 3
     assert is_skip(create_section.read_file(None))
 
@@ -347,17 +337,24 @@ def test_removing_one_keeps_another_chosen(models: LoadedModels) -> None:
 # Export
 
 
-def test_an_export_carries_the_name_its_owner_gave(models: LoadedModels) -> None:
+def test_an_export_carries_the_name_its_owner_gave(
+    models: LoadedModels, exports: ExportCache
+) -> None:
     first, *_ = make(models, "tea, coffee", name="First name", own=[])
     second, *_ = make(models, "tea, coffee", name="Zweiter Name", own=[])
     chosen = first[0]["id"]
-    assert Path(export_panel.head_file(models, chosen, "txt", first)).name == "first_name.txt"
-    assert Path(export_panel.head_file(models, chosen, "txt", second)).name == "zweiter_name.txt"
+    assert (
+        Path(export_panel.head_file(models, exports, chosen, "txt", first)).name == "first_name.txt"
+    )
+    assert (
+        Path(export_panel.head_file(models, exports, chosen, "txt", second)).name
+        == "zweiter_name.txt"
+    )
 
 
-def test_the_panel_says_what_the_file_will_hold(models: LoadedModels) -> None:
+def test_the_panel_says_what_the_file_will_hold(models: LoadedModels, exports: ExportCache) -> None:
     _, menu, _ = make(models, "tea, coffee, milk")
-    path = Path(export_panel.head_file(models, menu["value"], "safetensors", []))
+    path = Path(export_panel.head_file(models, exports, menu["value"], "safetensors", []))
     html = export_panel.summarise(models, menu["value"], "safetensors")
     assert "<dd>3</dd>" in html and "<dd>48</dd>" in html
     assert path.stat().st_size > 0
@@ -365,16 +362,18 @@ def test_the_panel_says_what_the_file_will_hold(models: LoadedModels) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["pt", "ptl"])
-def test_the_encoder_is_a_file_too(models: LoadedModels, suffix: str) -> None:
-    path = Path(export_panel.encoder_file(models, suffix))
+def test_the_encoder_is_a_file_too(models: LoadedModels, exports: ExportCache, suffix: str) -> None:
+    path = Path(export_panel.encoder_file(models, exports, suffix))
     assert path.name.startswith("encoder_") and path.suffix == f".{suffix}"
     assert path.stat().st_size > 100_000
 
 
-def test_an_export_that_fails_is_a_sentence(models: LoadedModels, told: list[str]) -> None:
-    assert is_skip(export_panel.head_file(models, "nope", "pt", []))
-    assert is_skip(export_panel.head_file(models, "ages", "exe", []))
-    assert is_skip(export_panel.encoder_file(models, "exe"))
+def test_an_export_that_fails_is_a_sentence(
+    models: LoadedModels, exports: ExportCache, told: list[str]
+) -> None:
+    assert is_skip(export_panel.head_file(models, exports, "nope", "pt", []))
+    assert is_skip(export_panel.head_file(models, exports, "ages", "exe", []))
+    assert is_skip(export_panel.encoder_file(models, exports, "exe"))
     assert len(told) == 3
 
 
@@ -520,15 +519,15 @@ def test_an_upload_that_is_damaged_since_does_not_stop_the_page(
 
 
 def test_a_model_that_cannot_be_loaded_is_a_sentence_everywhere(
-    tmp_path: Path, told: list[str], photo: Path
+    tmp_path: Path, told: list[str], lion: str, exports: ExportCache
 ) -> None:
     missing = LoadedModels(tmp_path, default="local-dir:nowhere")
-    in_hand, _ = classify_tab.look(missing, str(photo), PictureInHand())
+    in_hand, _ = classify_tab.look(missing, lion, PictureInHand())
     assert in_hand.embedding is None
     own, menu, preview = make(missing, "cat, dog")
     assert is_skip(own) and is_skip(menu) and "open_clip_config.json" in preview
     assert "open_clip_config.json" in export_panel.summarise(missing, "nouns", "pt")
-    assert is_skip(export_panel.head_file(missing, "nouns", "pt", []))
+    assert is_skip(export_panel.head_file(missing, exports, "nouns", "pt", []))
     owned, menu, _ = page.refresh(missing, [], {}, "nouns", None)
     assert is_skip(owned) and is_skip(menu)
     assert len(told) == 4 and all("nowhere" in sentence for sentence in told)

@@ -17,6 +17,8 @@ from ui.import_head import open_file
 from ui.model_switch import take_up
 from ui.state import OwnClassifier
 
+Uploaded = Callable[[Head, str], str]
+
 
 @pytest.fixture(scope="module")
 def trained(encoder: Encoder) -> Head:
@@ -28,6 +30,12 @@ def trained(encoder: Encoder) -> Head:
 @pytest.fixture
 def models(tiny_model: str, tmp_path: Path) -> LoadedModels:
     return LoadedModels(tmp_path / "heads", tiny_model, prepare_label_lists=False)
+
+
+@pytest.fixture
+def uploaded(uploads: Path) -> Uploaded:
+    """The head, exported in that format and uploaded."""
+    return lambda head, suffix: str(export_head(head, uploads / f"head.{suffix}"))
 
 
 @pytest.fixture
@@ -63,10 +71,9 @@ def test_a_torchscript_upload_is_refused_over_http_with_the_reason(
 
 
 def test_an_opened_head_is_chosen_and_survives_a_reload(
-    models: LoadedModels, trained: Head, tmp_path: Path
+    models: LoadedModels, trained: Head, uploaded: Uploaded
 ) -> None:
-    path = export_head(trained, tmp_path / "head.safetensors")
-    own, menu = open_file(models, str(path), [])
+    own, menu = open_file(models, uploaded(trained, "safetensors"), [])
     assert menu["value"] == own[0]["id"]
     assert ("Pneumonia (opened, 2)", own[0]["id"]) in menu["choices"]
     kept, menu, _ = take_up(models, None, own, own[0]["id"], None)
@@ -74,18 +81,23 @@ def test_an_opened_head_is_chosen_and_survives_a_reload(
 
 
 def test_an_opened_head_keeps_its_nature_under_a_new_name(
-    models: LoadedModels, trained: Head, tmp_path: Path
+    models: LoadedModels, trained: Head, uploaded: Uploaded
 ) -> None:
-    own, _ = open_file(models, str(export_head(trained, tmp_path / "h.safetensors")), [])
+    own, _ = open_file(models, uploaded(trained, "safetensors"), [])
     own, *_ = rename(own, own[0]["id"], "Lungs", "nouns")
     (kept,) = OwnClassifier.list_from(own)
     assert kept.opened and kept.name == "Lungs"
 
 
 def test_an_opened_head_that_is_gone_is_said_to_be_and_not_made_of_its_words(
-    models: LoadedModels, trained: Head, tmp_path: Path, tiny_model: str, warnings_shown: list[str]
+    models: LoadedModels,
+    trained: Head,
+    uploaded: Uploaded,
+    tmp_path: Path,
+    tiny_model: str,
+    warnings_shown: list[str],
 ) -> None:
-    own, _ = open_file(models, str(export_head(trained, tmp_path / "h.safetensors")), [])
+    own, _ = open_file(models, uploaded(trained, "safetensors"), [])
     emptied = LoadedModels(tmp_path / "emptied", tiny_model, prepare_label_lists=False)
     kept, _, _ = take_up(emptied, None, own, own[0]["id"], None)
     assert kept == own, "it stays in the menu, to be opened again"
@@ -94,8 +106,8 @@ def test_an_opened_head_that_is_gone_is_said_to_be_and_not_made_of_its_words(
 
 
 def test_what_is_wrong_with_a_file_is_shown_and_nothing_changes(
-    models: LoadedModels, trained: Head, tmp_path: Path, warnings_shown: list[str]
+    models: LoadedModels, trained: Head, uploaded: Uploaded, warnings_shown: list[str]
 ) -> None:
-    answer = open_file(models, str(export_head(trained, tmp_path / "head.pt")), [])
+    answer = open_file(models, uploaded(trained, "pt"), [])
     assert answer == (gr.skip(), gr.skip())
     assert "runs the code" in warnings_shown[0]

@@ -31,10 +31,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize("name", ["hf-hub:../../etc", "local-dir:/etc", "x", PREFERRED])
 def test_a_remembered_model_that_cannot_be_had_leaves_the_default_one_answering(
-    models: LoadedModels, photo: Path, told: list[str], name: str
+    models: LoadedModels, lion: str, told: list[str], name: str
 ) -> None:
-    own, menu, now = model_switch.take_up(models, name, OWN, OWN[0]["id"], str(photo))
-    assert now.model is None and now.embedding is not None and now.path == str(photo)
+    own, menu, now = model_switch.take_up(models, name, OWN, OWN[0]["id"], lion)
+    assert now.model is None and now.embedding is not None and now.path == lion
     assert menu["value"] == own[0]["id"] != OWN[0]["id"], "rebuilt and still chosen"
     assert len(told) == 1 and told[0].endswith(".")
 
@@ -76,9 +76,9 @@ def test_what_is_no_name_asks_for_nothing(models: LoadedModels, sent: Any) -> No
     assert models._futures == {}
 
 
-def test_comparing_never_begins_a_download(models: LoadedModels, photo: Path) -> None:
+def test_comparing_never_begins_a_download(models: LoadedModels, lion: str) -> None:
     models.offline = False
-    shown, button = model_menu.compare(models, PREFERRED, PictureInHand(str(photo)), "nouns", None)
+    shown, button = model_menu.compare(models, PREFERRED, PictureInHand(lion), "nouns", None)
     assert "not on this machine yet (about 605 MB)" in shown["value"] and button["visible"]
     assert models._futures == {}
 

@@ -37,21 +37,6 @@ def test_monitoring_is_off(http: httpx.Client) -> None:
         assert http.get(path).status_code in (403, 404), path
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/etc/passwd", str(ROOT / "app.py"), str(ROOT / "assets" / "page.css"), "/etc/hostname"],
-)
-def test_a_file_of_the_server_is_never_given(http: httpx.Client, path: str) -> None:
-    assert http.get(f"/gradio_api/file={path}").status_code in (403, 404)
-    for endpoint, data in {
-        "classify": [{"path": path, "meta": {"_type": "gradio.FileData"}}, "ages"],
-    }.items():
-        begun = http.post(f"/gradio_api/call/{endpoint}", json={"data": data})
-        events = http.get(f"/gradio_api/call/{endpoint}/{begun.json()['event_id']}").text
-        assert "event: error" in events, events
-        assert "root:" not in events and path not in events
-
-
 def test_the_heads_of_others_are_not_served_as_files(
     app: RunningApp, client: Client, http: httpx.Client
 ) -> None:
@@ -65,7 +50,7 @@ def test_an_upload_over_the_limit_gets_a_clear_answer(http: httpx.Client, photo:
     too_large = photo.read_bytes() + bytes(51 * 1024 * 1024)
     response = http.post("/gradio_api/upload", files={"files": ("huge.jpg", too_large)})
     assert response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
-    assert "size" in response.text and "Traceback" not in response.text
+    assert "50 MB is the most" in response.text and "Traceback" not in response.text
     assert http.get("/").status_code == httpx.codes.OK
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import threading
 import time
@@ -18,13 +19,16 @@ from httpx import Response
 from PIL import Image
 
 from classifiers import Encoder, Head, export_head, open_picture
+from classifiers.bounded_folder import BoundedFolder
 from classifiers.export import HEAD_FORMATS
+from classifiers.export_cache import ExportCache
 from classifiers.label_lists import label_list_ids
 from classifiers.library import HeadLibrary
 from classifiers.loading import LoadedModels
 from server import body_limit
 from server.app import build_server
 from server.limits import LimitKeeper, Limits, network_of
+from server.upload_quota import UploadQuota
 
 OK, NOT_MODIFIED, NOT_FOUND, NOT_ALLOWED = 200, 304, 404, 405
 TOO_LARGE, UNUSABLE, TOO_MANY, DEFECT = 413, 422, 429, 500
@@ -50,11 +54,13 @@ def serve(models: LoadedModels, tmp_path_factory: pytest.TempPathFactory) -> Ser
     """`serve(limit=…)`: a client of a new server with these limits, else with none."""
 
     def make(**limits: int) -> TestClient:
-        none = {"requests_a_minute": 0, "new_heads_a_day": 0, "classes_a_head": 0}
+        none = {field.name: 0 for field in dataclasses.fields(Limits)}
         with gr.Blocks() as page:
             gr.Markdown("the page")
-        exports = tmp_path_factory.mktemp("exports")
-        server = build_server(models, page, LimitKeeper(Limits(**{**none, **limits})), exports)
+        exports = ExportCache(BoundedFolder(tmp_path_factory.mktemp("exports"), 1_000_000_000))
+        quota = UploadQuota(tmp_path_factory.mktemp("uploads"), 1_000_000_000)
+        keeper = LimitKeeper(Limits(**{**none, **limits}))
+        server = build_server(models, page, keeper, exports, quota)
         return TestClient(server, raise_server_exceptions=False)
 
     return make
@@ -241,7 +247,9 @@ def test_the_encoder_is_written_once_and_asked_for_again_cheaply(
     assert first.status_code == OK
     module = torch.jit.load(io.BytesIO(first.content))
     assert module(torch.rand(2, 3, *encoder.image_size)).shape == (2, encoder.embed_dim)
-    monkeypatch.setattr("server.api.export_encoder", lambda *_, **__: pytest.fail("written again"))
+    monkeypatch.setattr(
+        "classifiers.export_cache.export_encoder", lambda *_, **__: pytest.fail("written again")
+    )
     assert api.get("/api/v1/encoder").content == first.content
     headers = {"If-None-Match": first.headers["ETag"]}
     assert api.get("/api/v1/encoder", headers=headers).status_code == NOT_MODIFIED
@@ -325,7 +333,7 @@ def test_a_form_without_a_picture_is_said_so(api: TestClient) -> None:
 def test_a_picture_too_large_is_refused_before_it_is_read(
     api: TestClient,
 ) -> None:
-    sentence = detail(classify(api, bytes(body_limit.MAX_BODY_BYTES)), TOO_LARGE)
+    sentence = detail(classify(api, bytes(body_limit.OF_PICTURES.max_bytes)), TOO_LARGE)
     assert "50 MB" in sentence
     assert "50 MB" in detail(classify(api, bytes(body_limit.MAX_PICTURE_BYTES + 1)), TOO_LARGE)
 
@@ -336,7 +344,7 @@ def test_an_endless_body_is_not_swallowed(api: TestClient) -> None:
     def endless() -> Iterator[bytes]:
         nonlocal sent
         yield b'--x\r\nContent-Disposition: form-data; name="picture"; filename="p"\r\n\r\n'
-        while sent < 3 * body_limit.MAX_BODY_BYTES:
+        while sent < 3 * body_limit.OF_PICTURES.max_bytes:
             sent += 1_000_000
             yield bytes(1_000_000)
 
