@@ -52,7 +52,7 @@ def main() -> None:
             plot(heads.growth(encoder), chosen.out / "growth.png")
         if "pictures" in parts:
             library = HeadLibrary(encoder, HeadStore(Path(folder) / "heads"))
-            rows += pictures.rows(encoder, library)
+            rows += pictures.rows(encoder, library, Path(folder))
     if "start" in parts:
         rows += cold_start.rows()
     print(table(rows))

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio
+import numpy as np
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
@@ -13,19 +14,51 @@ from PIL import Image
 
 from benchmarks.measure import Row, median_seconds, medians_by_turns
 from classifiers.computing import compute
+from classifiers.decoding import PictureDecoder
 from classifiers.encoder import Encoder
 from classifiers.images import open_picture
 from classifiers.library import HeadLibrary
 
 CLIENTS = 16
 PICTURES = 64
+CAMERA_SIZE = (4000, 3000)  # 12 megapixels, as a phone takes them
 
 
 def photo() -> Path:
     return Path(gradio.__file__).parent / "media_assets" / "images" / "lion.jpg"
 
 
-def rows(encoder: Encoder, library: HeadLibrary) -> list[Row]:
+def camera_photo(folder: Path) -> Path:
+    """A JPEG of a camera's size and weight: an enlarged photograph with a sensor's noise."""
+    path = folder / "camera.jpg"
+    with Image.open(photo()) as picture:
+        pixels = np.asarray(picture.convert("RGB").resize(CAMERA_SIZE), np.int16)
+    noise = np.random.default_rng(0).normal(0, 4, pixels.shape).astype(np.int16)
+    Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8)).save(path, quality=90)
+    return path
+
+
+def decoding_row(encoder: Encoder, library: HeadLibrary, folder: Path) -> Row:
+    """What it costs that a server decodes strangers' pictures beside itself."""
+    path, head, decoder = camera_photo(folder), library.find("nouns"), PictureDecoder()
+    decoder.start()
+
+    def beside() -> None:
+        picture = decoder.open(path, for_size=encoder.image_size)
+        head.predict(encoder.encode_images([picture]))
+
+    def within() -> None:
+        head.predict(encoder.encode_picture(path))
+
+    ours, before = medians_by_turns(beside, within, at_least=20, rounds=10)
+    decoder.close()
+    what = "a photograph of 12 megapixels, decoded beside the server: ms more"
+    against = "decoded in the same process"
+    more = (ours - before) * 1e3
+    return Row(what, against, ours * 1e3, before * 1e3, "ms", more, "<=3")
+
+
+def rows(encoder: Encoder, library: HeadLibrary, folder: Path) -> list[Row]:
     path = photo()
     settings = open_clip.get_model_preprocess_cfg(encoder.model)
     preprocess = image_transform_v2(PreprocessCfg(**settings), is_train=False)
@@ -60,4 +93,5 @@ def rows(encoder: Encoder, library: HeadLibrary) -> list[Row]:
             "ms", one / alone, "<=1.1"),
         Row(f"{PICTURES} pictures from {CLIENTS} clients", "the same, one by one", together,
             apart, "s", apart / together, ">=1.6"),
+        decoding_row(encoder, library, folder),
     ]  # fmt: skip
