@@ -52,8 +52,12 @@ def build_server(
     app.include_router(build_api(models, keeper, exports))
     # Only `launch` sets it; without, Gradio lets a request name any file of the server.
     page.has_launched = True
+    page.state_session_capacity = MAX_SESSIONS
     return gr.mount_gradio_app(app, page, path="/", **gradio)
 
+
+# What Gradio remembers of a page that was opened takes 0.22 MB; the oldest is forgotten first.
+MAX_SESSIONS = 1_000
 
 # A picture may come as a data: URL, which is a third longer; larger ones are uploaded.
 _OF_THE_PAGE = BodyBound(
