@@ -8,15 +8,15 @@ import socket
 import time
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
 from attacks.server import Server
 
-# Kinds of answers: "2xx" "3xx" "4xx" "503" "5xx" of HTTP; "page ok", "page sentence" and
-# "page Error" (without a reason) of the page's functions; "closed" and "hangs".
+# Kinds of answers: "1xx" "2xx" "3xx" "4xx" "503" "5xx" of HTTP; "page ok", "page sentence" and
+# "page Error" (without a reason) of the page's functions; "refused" by others; "closed"; "hangs".
 LEAKS = ("Traceback", "\n", "/tmp", "/home", "/usr", ".py", "upstream Gradio app")
 
 
@@ -58,13 +58,19 @@ def why_not_a_sentence(text: str) -> str | None:
 
 def why_bad(answer: Answer) -> str | None:
     """What is wrong with an answer to nonsense: it must be a picture's, a sentence, or 503."""
-    if answer.kind in ("2xx", "3xx", "page ok"):
+    if answer.kind in ("1xx", "2xx", "3xx", "page ok", "refused"):
         return None
     if answer.kind == "503":
         return None if answer.retry_after else "503 without Retry-After"
     if answer.kind in ("4xx", "page sentence"):
         return why_not_a_sentence(answer.sentence())
     return f"{answer.kind} after {answer.seconds:.1f} s {answer.text[:100]!r}"
+
+
+def by_others(answer: Answer) -> Answer:
+    """Of what Gradio or uvicorn refuse nobody expects a sentence of ours: only that they do."""
+    refused = answer.kind in ("4xx", "page Error")
+    return replace(answer, kind="refused") if refused else answer
 
 
 def kind_of(status: int) -> str:

@@ -37,7 +37,8 @@ def _pictures(bench: Bench, what: str, count: int) -> Iterator[tuple[str, bytes]
 
 
 def _by_decoder(bench: Bench, count: int) -> None:
-    kinds = sorted({kind.split()[0] for kind in seeds()})
+    whole = seeds()
+    kinds = sorted({kind.split()[0] for kind in whole})
     pictures = list(enumerate(_pictures(bench, "decoder", count)))
     peak = 0.0
     rows: dict[str, Row] = {}
@@ -53,7 +54,7 @@ def _by_decoder(bench: Bench, count: int) -> None:
                 row.add(found.kind, found.seconds)
                 peak = max(peak, found.megabytes)
                 wrong = _why_wrong(found.kind, found.text, found.seconds)
-                if n < len(seeds()) and found.kind != "picture" and "interlaced" not in kind:
+                if n < len(whole) and found.kind != "picture" and "interlaced" not in kind:
                     wrong = f"a whole picture was not read: {found.text}"
                 if wrong:
                     row.fail(f"{kind}, saved as {_saved(bench, data)}: {wrong}")

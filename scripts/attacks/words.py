@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from attacks.bench import Bench
-from attacks.client import Answer, call, call_with_body, post, raw, why_bad
+from attacks.client import Answer, by_others, call, call_with_body, post, raw, why_bad
 from attacks.heavy import beside
 from attacks.server import Server
 
@@ -52,7 +52,7 @@ def _attacks(quick: bool) -> Iterator[tuple[str, Attack, bool]]:
     yield "50 MB of one class", lambda s: [_json(s, heads, _one_class(49_000_000))], True
     yield "12 million short classes", lambda s: [_json(s, heads, _many(b'"a"', 12_000_000))], True
     yield "2.5 million numbers", lambda s: [_json(s, heads, _many(b"7", 2_500_000))], True
-    yield "300 MB to the queue", lambda s: [_json(s, join, _to_queue(300_000_000))], True
+    yield "300 MB to the queue", lambda s: [by_others(_json(s, join, _to_queue(300_000_000)))], True
     yield "deeply nested JSON", _deep, False
     yield "lone surrogates", _surrogates, False
     yield "many templates", _templates, False
@@ -106,10 +106,11 @@ def _deep(server: Server) -> list[Answer]:
             nested = opening * depth + b"1" + closing * depth
             answers.append(_json(server, "/api/v1/heads", [b'{"classes": ', nested, b"}"]))
             queued = b'{"fn_index": 11, "session_hash": "b", "data": ['
-            answers.append(_json(server, "/gradio_api/queue/join", [queued, nested, b"]}"]))
+            join = "/gradio_api/queue/join"
+            answers.append(by_others(_json(server, join, [queued, nested, b"]}"])))
             if depth <= 5_000:
-                answers.append(call_with_body(server, "classify", b'{"data": [%s, ""]}' % nested))
-    # The queue takes what is JSON; only that it answers counts.
+                body = b'{"data": [%s, ""]}' % nested
+                answers.append(by_others(call_with_body(server, "classify", body)))
     return answers
 
 
@@ -173,8 +174,9 @@ def _headers(server: Server) -> list[Answer]:
         "Expect: 100-continue",
         "Upgrade: websocket\nConnection: Upgrade",
     ]
+    # What is no HTTP is refused before the application hears of it: without a sentence.
     return [
-        raw(server, f"{method} /api/v1/{path} HTTP/1.1\n{header}", [b"{}"], seconds=3)
+        by_others(raw(server, f"{method} /api/v1/{path} HTTP/1.1\n{header}", [b"{}"], seconds=3))
         for header in sent
         for method, path in (("POST", "heads"), ("GET", "classifiers/ages/head?format=txt"))
     ]
@@ -185,9 +187,12 @@ def _fields(server: Server) -> list[Answer]:
     files = {f"file {n}": (f"{n}.jpg", b"x") for n in range(3_000)}
     answers = []
     for path in ("/api/v1/classify", "/gradio_api/upload"):
-        answers.append(post(server, path, files={**fields, "picture": ("p.jpg", b"x")}))
-        answers.append(post(server, path, files=files))
-        answers.append(_long_field(server, path))
+        three = [
+            post(server, path, files={**fields, "picture": ("p.jpg", b"x")}),
+            post(server, path, files=files),
+            _long_field(server, path),
+        ]
+        answers += map(by_others, three) if "gradio" in path else three
     return answers
 
 
@@ -220,7 +225,7 @@ def _endless(server: Server, seconds: float) -> list[Answer]:
         chunks = itertools.chain(
             [_chunked(first)], itertools.repeat(_chunked(b"a" * BLOCK), 2_000)
         )
-        answers.append(raw(server, head, chunks, seconds=seconds / 2))
+        answers.append(by_others(raw(server, head, chunks, seconds=seconds / 2)))
     return answers
 
 
@@ -234,7 +239,7 @@ def _slow(server: Server, seconds: float) -> list[Answer]:
         path, kind, first = ADDRESSES[n % len(ADDRESSES)]
         head = f"POST {path} HTTP/1.1\nContent-Type: {kind}\nContent-Length: 1000000"
         chunks = itertools.chain([first], itertools.repeat(b"a"))
-        answers.append(raw(server, head, chunks, seconds=seconds, pause=1.0))
+        answers.append(by_others(raw(server, head, chunks, seconds=seconds, pause=1.0)))
 
     threads = [threading.Thread(target=trickle, args=(n,), daemon=True) for n in range(100)]
     for thread in threads:
@@ -249,7 +254,7 @@ def _large_upload(server: Server) -> list[Answer]:
     blocks = [b"a" * BLOCK] * 300
     length = len(first) + BLOCK * len(blocks)
     head = f"POST {path} HTTP/1.1\nContent-Type: {kind}\nContent-Length: {length}"
-    return [raw(server, head, [first, *blocks], seconds=MOST_SECONDS)]
+    return [by_others(raw(server, head, [first, *blocks], seconds=MOST_SECONDS))]
 
 
 def _page_classes(server: Server) -> list[Answer]:
