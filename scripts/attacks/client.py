@@ -46,24 +46,28 @@ class Answer:
         return str(said.get("detail") or said.get("error") or "")
 
 
-def why_not_a_sentence(text: str) -> str | None:
-    """What is wrong with a message that a visitor reads, or None."""
+def why_not_a_sentence(text: str, *, ended: bool = True) -> str | None:
+    """What is wrong with a message that a visitor reads, or None.
+
+    Args:
+        ended: it must also end as a sentence does.
+    """
     if not 10 < len(text) < 400:
         return f"no sentence: {text[:80]!r}"
-    if not text.rstrip().endswith((".", "…", ")")):
+    if ended and not text.rstrip().endswith((".", "…", ")")):
         return f"no end of a sentence: {text[-80:]!r}"
     leaked = [leak for leak in LEAKS if leak in text]
     return f"{leaked[0]!r} in a sentence: {text[:120]!r}" if leaked else None
 
 
-def why_bad(answer: Answer) -> str | None:
+def why_bad(answer: Answer, *, ended: bool = True) -> str | None:
     """What is wrong with an answer to nonsense: it must be a picture's, a sentence, or 503."""
     if answer.kind in ("1xx", "2xx", "3xx", "page ok", "refused"):
         return None
     if answer.kind == "503":
         return None if answer.retry_after else "503 without Retry-After"
     if answer.kind in ("4xx", "page sentence"):
-        return why_not_a_sentence(answer.sentence())
+        return why_not_a_sentence(answer.sentence(), ended=ended)
     return f"{answer.kind} after {answer.seconds:.1f} s {answer.text[:100]!r}"
 
 

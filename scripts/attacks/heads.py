@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import re
 
 from attacks.bench import Bench, memory_below
 from attacks.client import Answer, call, call_with_file, classify, get, post, why_bad
@@ -16,7 +16,6 @@ COUNT, QUICK_COUNT = 600, 200
 FORMATS = ("txt", "xml", "json", "safetensors")
 MOST_SECONDS = 5.0
 MOST_MEGABYTES = 500
-NUMBER_THAT_IS_NONE = re.compile(r"(?<![\w\"])(NaN|-?Infinity|nan|-?inf)(?![\w\"])")
 
 
 def run(bench: Bench) -> None:
@@ -59,11 +58,19 @@ def _use(row: Row, server: Server, what: str, made: str, photo: bytes) -> None:
 
 def _judge(row: Row, what: str, answer: Answer) -> None:
     row.add(answer.kind, answer.seconds)
-    wrong = why_bad(answer)
-    number = NUMBER_THAT_IS_NONE.search(answer.text) if answer.text.startswith(("{", "[")) else None
-    if number and not wrong:
-        wrong = f"{number[0]} in the answer"
+    wrong = why_bad(answer, ended=False)  # the reason is often the format's own, without a stop
+    numbers = numbers_that_are_none(answer.text)
+    if numbers and not wrong:
+        wrong = f"{numbers[0]} in the answer"
     if answer.seconds > MOST_SECONDS and not wrong:
         wrong = f"took {answer.seconds:.1f} s"
     if wrong:
         row.fail(f"{what}: {wrong}")
+
+
+def numbers_that_are_none(text: str) -> list[str]:
+    """NaN and Infinity in what may be JSON."""
+    found: list[str] = []
+    with contextlib.suppress(ValueError):
+        json.loads(text, parse_constant=found.append)
+    return found
