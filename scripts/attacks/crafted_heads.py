@@ -17,9 +17,24 @@ FIELDS = ("format_version", "name", "kind", "model", "fingerprint", "classes", "
 VALUES = ("", "null", "[]", "{}", "true", "-1", "0", "1e999", "-1e999", "NaN", "Infinity", "1e308",
           "1e-320", "9" * 5_000, '"text"', '["\\ud800", "b"]', "\\ud800", "[[1, 2], [3]]",
           "[1, 2, 3, 4]", '["a", "a"]', '["", " "]', "[null, null]", "[1e400, 1]", "\0",
-          "[" * 3_000 + "]" * 3_000, '{"a": 1, "a": 2}', "<b>x</b>", "../../etc/passwd", "a" * 300_000,
+          "[" * 3_000 + "]" * 3_000, '{"a": 1, "a": 2}', "<b>x</b>", "../../etc/passwd",
+          "a" * 300_000,
           '["a\\u0000", "b\\n"]', "0x10", "1_000", "١", '[["a"], ["b"]]')  # fmt: skip
-DTYPES = ("F64", "F16", "BF16", "I64", "I32", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "F4", "XX", "", "f32")
+DTYPES = (
+    "F64",
+    "F16",
+    "BF16",
+    "I64",
+    "I32",
+    "U8",
+    "BOOL",
+    "F8_E4M3",
+    "F8_E5M2",
+    "F4",
+    "XX",
+    "",
+    "f32",
+)
 
 
 class WholeHead:
@@ -114,6 +129,7 @@ def _headers(whole: WholeHead) -> Iterator[tuple[str, bytes]]:
         header = _header(whole)
         header["weights"]["dtype"] = dtype
         yield f"dtype {dtype}", file_of(header, data)
+    shape: Any
     for shape in ([2**40, 2**40], [-1, 4], [2.5, 3], ["a"], None, [0, 2**63], [10**400], {}):
         header = _header(whole)
         header["weights"]["shape"] = shape
@@ -122,6 +138,7 @@ def _headers(whole: WholeHead) -> Iterator[tuple[str, bytes]]:
         header = _header(whole)
         header["weights"]["data_offsets"] = offsets
         yield f"offsets {offsets}", file_of(header, data)
+    metadata: Any
     for metadata in (None, [], "text", 5, {"a": 1}, {"name": None}, {"name": ["a"]}, {}):
         yield f"metadata {metadata}", file_of({**_header(whole), "__metadata__": metadata}, data)
     twice = text[:-1] + b', "weights": ' + json.dumps(_header(whole)["weights"]).encode() + b"}"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
+
 from attacks.bench import Bench
-from attacks.client import Answer, as_file, call, classify, connect, new_session, post, upload, why_bad
+from attacks.client import Answer, as_file, call, classify, connect, new_session, post, upload
 from attacks.heavy import beside
+from attacks.judge import why_bad
+from attacks.page_functions import PageInput, page_inputs
 from attacks.report import Row
-from attacks.server import Server
 from attacks.watch import PHOTO
 
 LARGE_HEADS = 4
@@ -83,30 +87,30 @@ def _many_clients(bench: Bench, share: int) -> None:
 def _open_cameras(bench: Bench) -> None:
     """Streams that strangers begin and never go on with, beside the page's own classify."""
     server = bench.server()
-    with connect(server, 30) as http:
-        functions = http.get("/config").json()["dependencies"]
-    streams = [function for function in functions if function["connection"] == "stream"]
+    streams = [at for at in page_inputs(server) if at.streams and at.takes_files]
     photo = PHOTO.read_bytes()
     path = upload(server, photo, "lion.jpg")
     ended = threading.Event()
 
-    def camera(function: dict) -> None:  # type: ignore[type-arg]
+    def camera(at: PageInput) -> None:
         session = new_session()
-        data = [as_file(path), *[None] * (len(function["inputs"]) - 1)]
-        body = {"data": data, "fn_index": function["id"], "session_hash": session}
+        data = at.data(as_file(path))
+        body = {"data": data, "fn_index": at.function, "session_hash": session}
         post(server, "/gradio_api/queue/join", seconds=5, json=body)
         with (
             connect(server, 60) as http,
-            http.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as events,
+            http.stream(
+                "GET", "/gradio_api/queue/data", params={"session_hash": session}
+            ) as events,
         ):
             for _ in events.iter_lines():
                 if ended.is_set():
                     return
 
     with bench.row(f"{CAMERAS} cameras that were left open") as row:
-        for function in streams:
+        for at in streams:
             threads = [
-                threading.Thread(target=_quietly, args=(camera, function), daemon=True)
+                threading.Thread(target=_quietly, args=(camera, at), daemon=True)
                 for _ in range(CAMERAS)
             ]
             for thread in threads:
@@ -121,14 +125,10 @@ def _open_cameras(bench: Bench) -> None:
     bench.drop_server()
 
 
-def _quietly(camera: Callable[[dict], None], function: dict) -> None:  # type: ignore[type-arg]
+def _quietly(camera: Callable[[PageInput], None], at: PageInput) -> None:
     """A camera whose server has gone has nothing to say."""
-    import contextlib
-
-    import httpx
-
     with contextlib.suppress(httpx.HTTPError):
-        camera(function)
+        camera(at)
 
 
 def _judge(row: Row, answer: Answer, most_seconds: float) -> None:

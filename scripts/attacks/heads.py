@@ -6,8 +6,9 @@ import contextlib
 import json
 
 from attacks.bench import Bench, memory_below
-from attacks.client import Answer, call, call_with_file, classify, get, post, why_bad
+from attacks.client import Answer, call, call_with_file, classify, get, post
 from attacks.crafted_heads import WholeHead, crafted, head_of
+from attacks.judge import why_bad
 from attacks.report import Row
 from attacks.server import Server
 from attacks.watch import PHOTO

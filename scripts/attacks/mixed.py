@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from attacks.bench import Bench
-from attacks.client import Answer, call, call_with_file, classify, get, post, why_bad
+from attacks.client import Answer, call, call_with_file, classify, get, post
+from attacks.judge import why_bad
 from attacks.seeds import mutated, seeds
 from attacks.server import Server
 from attacks.watch import PHOTO

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from attacks.bench import Bench, memory_below
-from attacks.client import classify, why_bad, why_not_a_sentence
+from attacks.client import classify
 from attacks.decoding import DecodingProcess
+from attacks.judge import why_bad, why_not_a_sentence
 from attacks.report import Row
 from attacks.seeds import mutated, seeds
 
@@ -32,7 +33,9 @@ def _pictures(bench: Bench, what: str, count: int) -> Iterator[tuple[str, bytes]
     draw = bench.random(what)
     whole = seeds()
     yield from itertools.islice(whole.items(), count)
-    for _, (kind, seed) in zip(range(count - len(whole)), itertools.cycle(whole.items()), strict=False):
+    for _, (kind, seed) in zip(
+        range(count - len(whole)), itertools.cycle(whole.items()), strict=False
+    ):
         yield kind, mutated(draw, seed)
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 from attacks.bench import Bench, memory_below
-from attacks.client import Answer, get, why_bad
-from attacks.crash import is_whole_zip
+from attacks.client import Answer, get
+from attacks.disks import is_whole_zip
 from attacks.files import judge_pair
+from attacks.judge import why_bad
 from attacks.outside import CANARY, Pair, files_with_canaries
 from attacks.report import Row, table
 from attacks.watch import Probe
