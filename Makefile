@@ -2,6 +2,7 @@
 # make test     all tests, with what they need installed first
 # make check    formatting, lints, types
 # make setup    only the virtual environment
+# make attack  what strangers may send, sent; about half an hour (ARGS="--part NAME --quick")
 # make verify-models   real weights against known values; fetches them (ARGS="NAME ..." for some)
 # make verify-exports  every curated image encoder at full size, in the phones' runtimes
 
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test check setup format evaluate verify-models verify-exports
+.PHONY: run test check setup format evaluate attack verify-models verify-exports
 
 run: $(VENV)/.runs
 	$(BIN)/python app.py $(ARGS)
@@ -33,6 +34,9 @@ format: $(VENV)/.tests
 
 evaluate: $(VENV)/.tests
 	$(BIN)/python -m training.evaluate $(ARGS)
+
+attack: $(VENV)/.tests
+	$(BIN)/python scripts/attack.py $(ARGS)
 
 verify-models: $(VENV)/.runs
 	$(BIN)/python tests/verify_models.py $(ARGS)

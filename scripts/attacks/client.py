@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
-import socket
 import time
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +12,8 @@ import httpx
 
 from attacks.server import Server
 
-# Kinds of answers: "2xx" "3xx" "4xx" "503" "5xx" of HTTP; "page ok", "page sentence" and
-# "page Error" (without a reason) of the page's functions; "closed" and "hangs".
-LEAKS = ("Traceback", "\n", "/tmp", "/home", "/usr", ".py", "upstream Gradio app")
+# Kinds of answers: "1xx" "2xx" "3xx" "4xx" "503" "5xx" of HTTP; "page ok", "page sentence" and
+# "page Error" (without a reason) of the page's functions; "refused" by others; "closed"; "hangs".
 
 
 @dataclass(frozen=True)
@@ -44,27 +40,6 @@ class Answer:
         if not isinstance(said, dict):
             return ""
         return str(said.get("detail") or said.get("error") or "")
-
-
-def why_not_a_sentence(text: str) -> str | None:
-    """What is wrong with a message that a visitor reads, or None."""
-    if not 10 < len(text) < 400:
-        return f"no sentence: {text[:80]!r}"
-    if not text.rstrip().endswith((".", "…", ")")):
-        return f"no end of a sentence: {text[-80:]!r}"
-    leaked = [leak for leak in LEAKS if leak in text]
-    return f"{leaked[0]!r} in a sentence: {text[:120]!r}" if leaked else None
-
-
-def why_bad(answer: Answer) -> str | None:
-    """What is wrong with an answer to nonsense: it must be a picture's, a sentence, or 503."""
-    if answer.kind in ("2xx", "3xx", "page ok"):
-        return None
-    if answer.kind == "503":
-        return None if answer.retry_after else "503 without Retry-After"
-    if answer.kind in ("4xx", "page sentence"):
-        return why_not_a_sentence(answer.sentence())
-    return f"{answer.kind} after {answer.seconds:.1f} s {answer.text[:100]!r}"
 
 
 def kind_of(status: int) -> str:
@@ -187,64 +162,5 @@ def _follow(server: Server, path: str, deadline: float) -> tuple[str, str]:
     return ("hangs" if time.monotonic() > deadline else "closed"), ""
 
 
-def _is_whole(answer: bytes) -> bool:
-    """Whether an answer has come with all of its body, as far as its length is announced."""
-    headers, end, body = answer.partition(b"\r\n\r\n")
-    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", headers)
-    return bool(end) and (length is None or len(body) >= int(length[1]))
-
-
 def new_session() -> str:
     return uuid.uuid4().hex[:12]
-
-
-def raw(
-    server: Server, head: str, chunks: Iterable[bytes], *, seconds: float, pause: float = 0.0
-) -> Answer:
-    """A request as bytes, read while it is sent: a server may refuse before it has all.
-
-    Args:
-        head: request line and headers, lines ended by newlines; Host is added.
-        chunks: the body; sent until they end, the time is over, or the server answers.
-        pause: seconds between two chunks.
-    """
-    begun = time.monotonic()
-    deadline = begun + seconds
-    lines = [*head.strip().split("\n"), f"Host: 127.0.0.1:{server.port}", "", ""]
-    answer = b""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=seconds) as connection:
-        try:
-            connection.sendall("\r\n".join(lines).encode("utf-8", "surrogateescape"))
-            for chunk in chunks:
-                if time.monotonic() > deadline:
-                    break
-                connection.sendall(chunk)
-                if pause:
-                    time.sleep(pause)
-                connection.settimeout(0.0)
-                try:
-                    answer = connection.recv(65_536)
-                    break  # it has decided
-                except BlockingIOError:
-                    pass
-                finally:
-                    connection.settimeout(max(0.5, deadline - time.monotonic()))
-        except OSError:
-            pass  # closed for writing; the answer may still be there
-        try:
-            while not _is_whole(answer):
-                connection.settimeout(max(0.5, deadline - time.monotonic()))
-                more = connection.recv(65_536)
-                if not more:
-                    break
-                answer += more
-        except TimeoutError:
-            return Answer("hangs", time.monotonic() - begun)
-        except OSError as error:
-            return Answer("closed", time.monotonic() - begun, repr(error))
-    passed = time.monotonic() - begun
-    if not answer.startswith(b"HTTP/1.1 "):
-        return Answer("closed", passed)
-    retry = "yes" if b"retry-after:" in answer.lower() else ""
-    body = answer.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
-    return Answer(kind_of(int(answer[9:12])), passed, body, retry)

@@ -21,10 +21,10 @@ from pathlib import Path
 # Run as a script, this file's folder is on the path, and the project is two above.
 sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (1, 2)]
 
-from PIL import Image
+from PIL import Image  # noqa: E402
 
-from classifiers.errors import ImageError
-from classifiers.images import open_picture
+from classifiers.errors import ImageError  # noqa: E402
+from classifiers.images import open_picture  # noqa: E402
 
 FOR_SIZE = (224, 224)
 

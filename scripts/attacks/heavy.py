@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable
 
 from attacks.bench import Bench, memory_below
-from attacks.client import Answer, call_with_file, classify, why_bad
+from attacks.client import Answer, call_with_file, classify
 from attacks.heavy_pictures import MORE, QUICK
+from attacks.judge import why_bad
 from attacks.report import Row
 from attacks.server import Server
 from attacks.watch import Probe, health_probe, visitor_probe

@@ -8,17 +8,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from attacks.bench import Bench
-from attacks.client import Answer, call, call_with_body, post, raw, why_bad
+from attacks.client import Answer, call, call_with_body, post
+from attacks.endless import BLOCK, UPLOAD, endless, slow
 from attacks.heavy import beside
+from attacks.judge import by_others, why_bad
+from attacks.raw_request import raw
 from attacks.server import Server
+from attacks.surrogates import lone_surrogates
 
 MOST_MEGABYTES = 500
 MOST_SECONDS = 30.0
 MOST_SECONDS_OF_HEALTH = 1.0
 MOST_SECONDS_OF_OTHERS = 5.0
 SECONDS_OF_ENDLESS = 8.0  # a body that never ends is given up after these
-BLOCK = 1_000_000
-LONE = '"\\ud800"'  # half of a character, as JSON writes it
 
 Attack = Callable[[Server], list[Answer]]
 
@@ -52,15 +54,15 @@ def _attacks(quick: bool) -> Iterator[tuple[str, Attack, bool]]:
     yield "50 MB of one class", lambda s: [_json(s, heads, _one_class(49_000_000))], True
     yield "12 million short classes", lambda s: [_json(s, heads, _many(b'"a"', 12_000_000))], True
     yield "2.5 million numbers", lambda s: [_json(s, heads, _many(b"7", 2_500_000))], True
-    yield "300 MB to the queue", lambda s: [_json(s, join, _to_queue(300_000_000))], True
+    yield "300 MB to the queue", lambda s: [by_others(_json(s, join, _to_queue(300_000_000)))], True
     yield "deeply nested JSON", _deep, False
-    yield "lone surrogates", _surrogates, False
+    yield "lone surrogates", lone_surrogates, False
     yield "many templates", _templates, False
     yield "odd headers", _headers, True
     yield "10,000 fields of a form", _fields, True
     seconds = SECONDS_OF_ENDLESS if quick else 3 * SECONDS_OF_ENDLESS
-    yield "bodies that never end", lambda s: _endless(s, seconds), True
-    yield "bodies that come slowly", lambda s: _slow(s, seconds), True
+    yield "bodies that never end", lambda s: endless(s, seconds), True
+    yield "bodies that come slowly", lambda s: slow(s, seconds), True
     if not quick:
         yield "300 MB as a file", _large_upload, True
         yield "12 million classes by the page", _page_classes, True
@@ -106,45 +108,12 @@ def _deep(server: Server) -> list[Answer]:
             nested = opening * depth + b"1" + closing * depth
             answers.append(_json(server, "/api/v1/heads", [b'{"classes": ', nested, b"}"]))
             queued = b'{"fn_index": 11, "session_hash": "b", "data": ['
-            answers.append(_json(server, "/gradio_api/queue/join", [queued, nested, b"]}"]))
+            join = "/gradio_api/queue/join"
+            answers.append(by_others(_json(server, join, [queued, nested, b"]}"])))
             if depth <= 5_000:
-                answers.append(call_with_body(server, "classify", b'{"data": [%s, ""]}' % nested))
-    # The queue takes what is JSON; only that it answers counts.
+                body = b'{"data": [%s, ""]}' % nested
+                answers.append(by_others(call_with_body(server, "classify", body)))
     return answers
-
-
-def _surrogates(server: Server) -> list[Answer]:
-    whole = {"name": '"n"', "template": '"a {}"', "classes": '["a", "b"]', "format": '"txt"',
-             "precision": '"float32"'}  # fmt: skip
-    answers = []
-    headers = {"Content-Type": "application/json"}
-    for field in whole:
-        for value in (LONE, f"[{LONE}]", f'"a {{}} {LONE[1:-1]}"'):
-            with_lone = {**whole, field: f"[{value}]" if field == "classes" else value}
-            body = "{" + ", ".join(f'"{key}": {text}' for key, text in with_lone.items()) + "}"
-            for suffix in ("txt", "xml", "json", "safetensors", "zip", "pt"):
-                if field != "format":
-                    sent = body.replace('"txt"', f'"{suffix}"')
-                    answers.append(_post_json(server, sent))
-            answers.append(_post_json(server, body))
-    for data in (f'{LONE}, "a {{}}", "a, b"', f'"", {LONE}, "a, b"', f'"", "a {{}}", {LONE}'):
-        answers.append(
-            call_with_body(server, "create_classifier", f'{{"data": [{data}]}}'.encode())
-        )
-    for name, data in (
-        ("export_classifier", f'"ages", {LONE}'),
-        ("export_classifier", f'{LONE}, "pt"'),
-    ):
-        answers.append(call_with_body(server, name, f'{{"data": [{data}]}}'.encode()))
-    fields = {"classifier": b"\xed\xa0\x80", "x": "y"}
-    answers.append(post(server, "/api/v1/classify", data=fields, files={"picture": b"x"}))
-    answers.append(post(server, "/api/v1/classify", headers=headers, content=b'{"a": "\\ud800"}'))
-    return answers
-
-
-def _post_json(server: Server, body: str) -> Answer:
-    headers = {"Content-Type": "application/json"}
-    return post(server, "/api/v1/heads", content=body.encode(), headers=headers)
 
 
 def _templates(server: Server) -> list[Answer]:
@@ -178,8 +147,9 @@ def _headers(server: Server) -> list[Answer]:
         "Expect: 100-continue",
         "Upgrade: websocket\nConnection: Upgrade",
     ]
+    # What is no HTTP is refused before the application hears of it: without a sentence.
     return [
-        raw(server, f"{method} /api/v1/{path} HTTP/1.1\n{header}", [b"{}"], seconds=3)
+        by_others(raw(server, f"{method} /api/v1/{path} HTTP/1.1\n{header}", [b"{}"], seconds=3))
         for header in sent
         for method, path in (("POST", "heads"), ("GET", "classifiers/ages/head?format=txt"))
     ]
@@ -188,11 +158,14 @@ def _headers(server: Server) -> list[Answer]:
 def _fields(server: Server) -> list[Answer]:
     fields = {f"field {n}": (None, "a") for n in range(10_000)}
     files = {f"file {n}": (f"{n}.jpg", b"x") for n in range(3_000)}
-    answers = []
+    answers: list[Answer] = []
     for path in ("/api/v1/classify", "/gradio_api/upload"):
-        answers.append(post(server, path, files={**fields, "picture": ("p.jpg", b"x")}))
-        answers.append(post(server, path, files=files))
-        answers.append(_long_field(server, path))
+        three = [
+            post(server, path, files={**fields, "picture": ("p.jpg", b"x")}),
+            post(server, path, files=files),
+            _long_field(server, path),
+        ]
+        answers += map(by_others, three) if "gradio" in path else three
     return answers
 
 
@@ -205,56 +178,12 @@ def _long_field(server: Server, path: str) -> Answer:
     )
 
 
-def _chunked(block: bytes) -> bytes:
-    return f"{len(block):x}\r\n".encode() + block + b"\r\n"
-
-
-ADDRESSES = (
-    ("/api/v1/heads", "application/json", b'{"classes": ["'),
-    ("/api/v1/classify", "multipart/form-data; boundary=b",
-     b'--b\r\nContent-Disposition: form-data; name="picture"; filename="p"\r\n\r\n'),
-    ("/gradio_api/queue/join", "application/json", b'{"data": ["'),
-    ("/gradio_api/upload", "multipart/form-data; boundary=b",
-     b'--b\r\nContent-Disposition: form-data; name="files"; filename="p"\r\n\r\n'),
-)  # fmt: skip
-
-
-def _endless(server: Server, seconds: float) -> list[Answer]:
-    """No length announced, and as fast as it goes; at most 2 GB."""
-    answers = []
-    for path, kind, first in ADDRESSES:
-        head = f"POST {path} HTTP/1.1\nContent-Type: {kind}\nTransfer-Encoding: chunked"
-        chunks = itertools.chain([_chunked(first)], itertools.repeat(_chunked(b"a" * BLOCK), 2_000))
-        answers.append(raw(server, head, chunks, seconds=seconds / 2))
-    return answers
-
-
-def _slow(server: Server, seconds: float) -> list[Answer]:
-    """A hundred connections at once, a byte a second each."""
-    import threading
-
-    answers: list[Answer] = []
-
-    def trickle(n: int) -> None:
-        path, kind, first = ADDRESSES[n % len(ADDRESSES)]
-        head = f"POST {path} HTTP/1.1\nContent-Type: {kind}\nContent-Length: 1000000"
-        chunks = itertools.chain([first], itertools.repeat(b"a"))
-        answers.append(raw(server, head, chunks, seconds=seconds, pause=1.0))
-
-    threads = [threading.Thread(target=trickle, args=(n,), daemon=True) for n in range(100)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=seconds + 10)
-    return list(answers)
-
-
 def _large_upload(server: Server) -> list[Answer]:
-    path, kind, first = ADDRESSES[3]
+    path, kind, first = UPLOAD
     blocks = [b"a" * BLOCK] * 300
     length = len(first) + BLOCK * len(blocks)
     head = f"POST {path} HTTP/1.1\nContent-Type: {kind}\nContent-Length: {length}"
-    return [raw(server, head, [first, *blocks], seconds=MOST_SECONDS)]
+    return [by_others(raw(server, head, [first, *blocks], seconds=MOST_SECONDS))]
 
 
 def _page_classes(server: Server) -> list[Answer]:
