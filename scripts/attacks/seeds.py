@@ -13,6 +13,7 @@ import pillow_heif
 from PIL import Image
 
 SIZE = (64, 48)
+PNG = b"\x89PNG\r\n\x1a\n"
 MAX_BYTES = 400_000  # of a mutated picture; only splicing makes it longer
 LARGE = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 10_000, 100_000, 0x7FFF_FFFF, 0xFFFF_FFFF)
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
@@ -46,7 +47,7 @@ def _interlaced(photo: Image.Image) -> bytes:
         struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
         for chunk in chunks
     )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+    return PNG + b"".join(packed)
 
 
 def _tiled_float() -> bytes:
@@ -173,4 +174,18 @@ def mutated(draw: random.Random, seed: bytes) -> bytes:
     data = bytearray(seed)
     for _ in range(draw.choice((1, 1, 2, 3))):
         data = draw.choice(MUTATIONS)(draw, data) or bytearray(b"\0")
+    # A PNG whose sums are wrong is refused before anything is decoded.
+    if data.startswith(PNG) and draw.random() < 0.7:
+        data = _with_right_sums(data)
     return bytes(data)
+
+
+def _with_right_sums(png: bytearray) -> bytearray:
+    at = len(PNG)
+    while at + 12 <= len(png):
+        end = at + 8 + int.from_bytes(png[at : at + 4], "big")
+        if end + 4 > len(png):
+            break
+        png[end : end + 4] = struct.pack(">I", zlib.crc32(png[at + 4 : end]))
+        at = end + 4
+    return png
