@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from classifiers.files import usable_folder
 from settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def main(arguments: list[str] | None = None) -> None:
     settings = read_settings(arguments)
     # These libraries read the environment when they are imported, so they are imported late.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    os.environ["GRADIO_TEMP_DIR"] = str(settings.upload_dir)
+    upload_dir = usable_folder(settings.upload_dir)
+    os.environ["GRADIO_TEMP_DIR"] = str(upload_dir)
     if settings.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
     from classifiers.bounded_folder import BoundedFolder
@@ -54,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     keeper = LimitKeeper(settings.limits)
     # Among the uploads, so that Gradio gives them out where they are instead of copies.
-    exports = ExportCache(BoundedFolder(settings.upload_dir / "exports", MAX_VISITOR_BYTES))
+    exports = ExportCache(BoundedFolder(upload_dir / "exports", MAX_VISITOR_BYTES))
     bound_downloads()
     page = build_page(models, keeper, exports)
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_AT_ONCE, api_open=False)
@@ -63,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
         page,
         keeper,
         exports,
-        UploadQuota(settings.upload_dir, MAX_VISITOR_BYTES),
+        UploadQuota(upload_dir, MAX_VISITOR_BYTES),
         server_name=settings.host,
         server_port=settings.port,
         theme=theme(),

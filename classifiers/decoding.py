@@ -40,15 +40,16 @@ class _Bounds:
     """What a picture of one lane may take."""
 
     n_bytes: int
-    pixels: float  # that its decoder visits, scan by scan
+    pixels: int  # that its decoder visits, scan by scan
     seconds: float  # of computing
     whole: bool = False  # takes all of `n_bytes`, whatever its header says
 
 
 # What 16 megapixels of any format need; HEIC takes a second and a half.
 _QUICK = _Bounds(256_000_000, 200_000_000, seconds=3.0)
-# 100 megapixels of PNG take two seconds, 48 of HEIC four.
-_LARGE = _Bounds(MAX_DECODING_BYTES, float("inf"), seconds=10.0)
+# 100 megapixels of PNG take two seconds, 48 of HEIC four; a progressive JPEG of 100 megapixels
+# has some ten scans, and one that was made to keep a decoder busy has hundreds.
+_LARGE = _Bounds(MAX_DECODING_BYTES, 3_000_000_000, seconds=10.0)
 _ALL = replace(_LARGE, whole=True)  # for one that needs more than its header lets one think
 
 
@@ -126,7 +127,7 @@ class PictureDecoder:
                     needed = message["needed"]
                     if needed > bounds.n_bytes or message["pixels_to_visit"] > bounds.pixels:
                         process.leave_it()
-                        raise _TooLarge(needed)
+                        raise _TooLarge(needed) if needed > bounds.n_bytes else TooSlow
                     reserved = bounds.n_bytes if bounds.whole else needed
                     take(reserved)
                     process.go_on(reserved)

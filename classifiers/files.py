@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from classifiers.errors import HeadsmithError
+
+_log = logging.getLogger(__name__)
 
 # A pipe that nobody writes to would keep whoever opens it; not to be had on Windows.
 _DO_NOT_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -90,6 +93,17 @@ def _open_without_links(folder: Path, parts: tuple[str, ...]) -> int:
         return os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | _DO_NOT_WAIT, dir_fd=here)
     finally:
         os.close(here)
+
+
+def usable_folder(wanted: Path) -> Path:
+    """`wanted`, made if it is not there; a new temporary folder if nothing can be written to it."""
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=wanted):
+            return wanted
+    except OSError as error:
+        _log.warning("%s cannot be written to (%s); a temporary folder is used.", wanted, error)
+        return Path(tempfile.mkdtemp(prefix="headsmith-"))
 
 
 def unnamed_file() -> BinaryIO:

@@ -269,6 +269,8 @@ def _operators_of_phones() -> frozenset[str]:
 
 def _save(module: torch.jit.ScriptModule, path: Path, extra_files: dict[str, str]) -> None:
     if path.suffix == ".ptl":
-        module._save_for_lite_interpreter(str(path), _extra_files=extra_files)
+        content = module._save_to_buffer_for_lite_interpreter(_extra_files=extra_files)
     else:
-        torch.jit.save(module, str(path), _extra_files=extra_files)
+        content = module.save_to_buffer(_extra_files=extra_files)
+    # Not by torch's own writer, which ends the whole process where the disk is full.
+    path.write_bytes(content)

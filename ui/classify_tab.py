@@ -29,6 +29,7 @@ from ui.state import DEFAULT_CLASSIFIER, PictureInHand, classifier_choices
 NO_PICTURE = "Give me a picture: upload, paste or snap one, or try an example."
 CAMERA_SECONDS_BETWEEN_FRAMES = 0.4
 CAMERA_MAX_SECONDS = 600
+MAX_CAMERAS = 100  # at once
 
 SETS_JS = """
 element.addEventListener('click', (event) => {
@@ -293,5 +294,6 @@ def connect_classify_tab(models: LoadedModels, tab: ClassifyTab, examples: Any) 
     tab.camera.stream(
         partial(watch, models), [tab.camera, *answer_inputs], [tab.in_hand, tab.answer],
         stream_every=CAMERA_SECONDS_BETWEEN_FRAMES, time_limit=CAMERA_MAX_SECONDS,
-        show_progress="hidden", **on_model,
+        # A place of its own kind: it keeps it as long as it runs, and computes rarely.
+        show_progress="hidden", concurrency_id="camera", concurrency_limit=MAX_CAMERAS, **private,
     )  # fmt: skip

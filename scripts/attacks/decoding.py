@@ -6,7 +6,6 @@ writes for each a line of JSON.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import struct
@@ -23,10 +22,11 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (1, 2)]
 
 from PIL import Image  # noqa: E402
 
+from classifiers.decoding import PictureDecoder  # noqa: E402
 from classifiers.errors import ImageError  # noqa: E402
-from classifiers.images import open_picture  # noqa: E402
 
 FOR_SIZE = (224, 224)
+DECODER = PictureDecoder()
 
 
 def open_in_server_s_way(data: bytes) -> Image.Image:
@@ -34,7 +34,7 @@ def open_in_server_s_way(data: bytes) -> Image.Image:
     Raises:
         ImageError: it is no picture that can be read.
     """
-    return open_picture(io.BytesIO(data), for_size=FOR_SIZE)
+    return DECODER.open(data, for_size=FOR_SIZE)
 
 
 @dataclass(frozen=True)
