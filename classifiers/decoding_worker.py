@@ -44,6 +44,8 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
+        self._lines: list[bytes] = []  # that have come and were not asked for yet
+        self._file: int | None = None  # of the last of them
 
     def send(self, message: dict[str, Any], file: int | None = None) -> None:
         data = json.dumps(message).encode() + b"\n"
@@ -56,12 +58,23 @@ class Channel:
             EOFError: the other side is gone.
             TimeoutError: nothing came within the socket's time limit.
         """
+        if not self._lines:
+            self._wait()
+        line = self._lines.pop(0)
+        file = None
+        if not self._lines:
+            file, self._file = self._file, None
+        return json.loads(line), file
+
+    def _wait(self) -> None:
+        """Takes what has come, which may be several messages: a file ends what comes at once."""
         data, files, _, _ = socket.recv_fds(self.connection, MESSAGE_BYTES, 1)
         while data and not data.endswith(b"\n"):
             data += self.connection.recv(MESSAGE_BYTES)
         if not data:
             raise EOFError
-        return json.loads(data), files[0] if files else None
+        self._lines = data.splitlines()
+        self._file = files[0] if files else None
 
 
 class MemoryLimit:

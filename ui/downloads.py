@@ -5,6 +5,7 @@ Gradio's own download holds whatever comes in memory, however much.
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import urljoin
 
 import anyio
@@ -16,6 +17,7 @@ from classifiers.errors import HeadsmithError, UploadError
 from ui.messages import api_error
 from ui.uploads import MAX_UPLOAD_BYTES, new_file
 
+MAX_PORT = 65_535
 MAX_REDIRECTS = 5
 MAX_SECONDS = 30.0
 SECONDS_FOR_AN_ANSWER = 10.0
@@ -38,8 +40,11 @@ async def fetch(url: str, max_bytes: int = MAX_UPLOAD_BYTES) -> bytes:
 
 async def _fetch(url: str, max_bytes: int) -> bytes:
     for _ in range(MAX_REDIRECTS):
+        parsed = httpx.URL(url)
+        if (parsed.port or 0) > MAX_PORT:
+            raise ValueError("no port")
         # The name is looked up once, checked, and connected to by the address that was checked.
-        address = await safehttpx.async_validate_url(httpx.URL(url).host)
+        address = await public_address(parsed.host)
         async with (
             httpx.AsyncClient(
                 transport=safehttpx.AsyncSecureTransport(address), timeout=SECONDS_FOR_AN_ANSWER
@@ -52,6 +57,18 @@ async def _fetch(url: str, max_bytes: int) -> bytes:
                 return await _read(response, max_bytes)
             url = urljoin(url, response.headers["Location"])
     raise UploadError("That address leads to another too often; send the file itself.")
+
+
+async def public_address(host: str) -> str:
+    """
+    Raises:
+        ValueError: the host has no address that everybody reaches.
+    """
+    address = await safehttpx.async_validate_url(host)
+    # Which takes for public what providers use among themselves (100.64.0.0/10).
+    if not ipaddress.ip_address(address).is_global:
+        raise ValueError("not public")
+    return address
 
 
 async def _read(response: httpx.Response, max_bytes: int) -> bytes:

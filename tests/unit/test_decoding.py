@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import signal
+import socket
 import struct
 import tempfile
 import threading
@@ -26,6 +27,7 @@ from classifiers import decoding
 from classifiers.decoding import MAX_DECODING_BYTES, PictureDecoder
 from classifiers.decoding_needs import bytes_to_decode, webp_bytes_to_decode
 from classifiers.decoding_process import Budget, Lane
+from classifiers.decoding_worker import Channel
 from classifiers.errors import BusyError, ImageError
 from classifiers.images import open_picture
 from classifiers.waiting_line import WaitingLine
@@ -107,12 +109,14 @@ def test_every_kind_of_source_is_taken(
     path = tmp_path / "scene.jpg"
     path.write_bytes(data)
     expected = np.asarray(open_picture(data))
-    # One stays in memory, one goes to disk.
-    small, large = (tempfile.SpooledTemporaryFile(max_size=size) for size in (10_000_000, 10))
-    for spooled in (small, large):
-        spooled.write(data)
-        spooled.seek(0)
-    with path.open("rb") as file, small, large:
+    with (
+        path.open("rb") as file,
+        tempfile.SpooledTemporaryFile(max_size=10_000_000) as small,  # stays in memory
+        tempfile.SpooledTemporaryFile(max_size=10) as large,  # goes to disk
+    ):
+        for spooled in (small, large):
+            spooled.write(data)
+            spooled.seek(0)
         sources: list[Any] = [path, str(path), data, file, io.BytesIO(data), small, large]
         sources += [Image.open(io.BytesIO(data)), np.asarray(Image.open(io.BytesIO(data)))]
         for source in sources:
@@ -208,9 +212,23 @@ HEAVY: dict[str, Callable[[], bytes]] = {
 }
 
 
+def wait_until_started(decoder: PictureDecoder) -> None:
+    """A process that takes another's place imports for a second, which is not to be measured."""
+    with contextlib.ExitStack() as held, tempfile.TemporaryFile() as file:
+        file.write(file_of(Image.new("L", (1, 1)), "BMP"))
+        file.flush()
+        for lane in (decoder._quick, decoder._large):
+            for _ in range(lane._line.places):
+                process = held.enter_context(lane.process())
+                process.begin({"for_size": None}, file.fileno(), seconds=20)
+                assert "needed" in process.receive()[0]
+                process.leave_it()
+
+
 @contextlib.contextmanager
-def peak_memory() -> Iterator[Callable[[], int]]:
+def peak_memory(decoder: PictureDecoder) -> Iterator[Callable[[], int]]:
     """Bytes by which this process and its children grow at most, together."""
+    wait_until_started(decoder)
     me = psutil.Process()
 
     def resident() -> int:
@@ -266,7 +284,7 @@ def test_a_picture_that_asks_for_gigabytes_does_not_get_them(
     decoder: PictureDecoder, heavy: Callable[[str], Path], name: str
 ) -> None:
     path = heavy(name)
-    with peak_memory() as grown:
+    with peak_memory(decoder) as grown:
         picture_or_sentence(decoder, path)
     assert grown() < MEMORY, f"{grown() / 1e6:.0f} MB"
 
@@ -275,9 +293,10 @@ def test_four_such_pictures_at_once_share_what_one_may_take(
     decoder: PictureDecoder, heavy: Callable[[str], Path]
 ) -> None:
     paths = [heavy(name) for name in ("RGBA PNG", "16-bit grey PNG", "RGBA PNG", "icon that lies")]
-    with peak_memory() as grown, ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda path: picture_or_sentence(decoder, path), paths))
+    with peak_memory(decoder) as grown, ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda path: picture_or_sentence(decoder, path), paths))
     assert grown() < MEMORY, f"{grown() / 1e6:.0f} MB"
+    assert answers[:3] == ["a picture"] * 3 and "of memory to decode" in answers[3]
 
 
 @pytest.mark.parametrize("format", sorted(set(FORMATS) - {"ICO", "GIF"}))
@@ -440,6 +459,22 @@ def test_a_process_ends_when_its_server_does() -> None:
         assert process._process.wait(timeout=20) == 0
         process.is_free = False
     lane.close()
+
+
+def test_messages_that_come_at_once_are_told_apart(tmp_path: Path) -> None:
+    """As when a picture is left to the other lane, and the next one is there already."""
+    (tmp_path / "picture").write_bytes(b"the next picture")
+    ours, theirs = (Channel(end) for end in socket.socketpair())
+    with ours.connection, theirs.connection, open(tmp_path / "picture", "rb") as picture:
+        ours.send({"go": False})
+        ours.send({"for_size": [1, 2]}, picture.fileno())
+        ours.send({"go": True})
+        assert theirs.receive() == ({"go": False}, None)
+        request, file = theirs.receive()
+        assert request == {"for_size": [1, 2]} and file is not None
+        with os.fdopen(file, "rb") as received:
+            assert received.read() == b"the next picture"
+        assert theirs.receive() == ({"go": True}, None)
 
 
 def test_who_finds_the_line_full_is_told_to_come_back(scene: Image.Image) -> None:
