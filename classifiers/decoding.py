@@ -7,6 +7,7 @@ process that takes longer than its time is ended.  Ordinary pictures never wait 
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import sys
@@ -162,8 +163,10 @@ def _as_file(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
     if not isinstance(source, bytes):
         try:
             source.fileno()
-        except OSError:  # in memory
+        except io.UnsupportedOperation:  # in memory
             source = source.read()
+        except OSError:  # of a file that would be written to a full disk first
+            raise ImageError(_GONE) from None
         else:
             yield source
             return

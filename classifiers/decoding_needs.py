@@ -7,9 +7,10 @@ again); a process that decodes for strangers is held to the figure by the system
 from __future__ import annotations
 
 import mmap
+import os
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from classifiers.images import reduced_size
 
@@ -29,6 +30,8 @@ WEBP_HEADER_BYTES = 30
 
 _JPEG = ("JPEG", "MPO")
 _PIXELS_OF_JPEG = 12  # take as long as one of another format: PNG 8, WebP 12, HEIC 30
+
+_PIXELS_OF_A_DIGIT = 300  # of a picture that is written as text: Pillow reads it in Python
 
 _SCAN = b"\xff\xda"  # begins a scan of a JPEG; within coded data 0xFF is followed by 0
 
@@ -89,6 +92,9 @@ def pixels_to_visit(picture: Image.Image, full_size: tuple[int, int], file: Bina
     The decoder of a progressive one goes over all of them for each scan.
     """
     pixels = full_size[0] * full_size[1]
+    tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
+    if tiles and tiles[0][0] == "ppm_plain":
+        return _PIXELS_OF_A_DIGIT * os.fstat(file.fileno()).st_size
     if picture.format not in _JPEG:
         return _PIXELS_OF_JPEG * pixels
     return pixels * max(1, _count_scans(file)) if _is_progressive(picture) else pixels

@@ -23,6 +23,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, FailFast, Field, ValidationError
+from starlette.formparsers import MultiPartParser
 
 from classifiers.errors import BusyError, ExportError, HeadError, LimitError
 from classifiers.export import ENCODER_FORMATS, HEAD_FORMATS, resource_name
@@ -192,14 +193,18 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports: ExportCache) -
         classifier: Annotated[str, Form(description="A label set's id or a head's id.")] = "nouns",
     ) -> Answer:
         """The five likeliest classes of a picture."""
-        if (picture.size or 0) > MAX_PICTURE_BYTES:
+        n_bytes = picture.size or 0
+        if n_bytes > MAX_PICTURE_BYTES:
             raise HTTPException(413, TOO_LARGE)
+        # A small one is in memory still, and needs no disk.
+        in_memory = n_bytes <= MultiPartParser.spool_max_size
+        source = await picture.read() if in_memory else picture.file
         # Step by step: nobody's answer waits behind a large picture or a new head.
         library = await run_while_wanted(request, lambda _: models.library(), Line.HEADS)
         head = await run_while_wanted(request, lambda _: library.find(classifier), Line.HEADS)
         opened = await run_while_wanted(
             request,
-            lambda _: models.open_picture(picture.file, for_size=library.encoder.image_size),
+            lambda _: models.open_picture(source, for_size=library.encoder.image_size),
             Line.PICTURES,
         )
 
