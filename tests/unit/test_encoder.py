@@ -377,3 +377,78 @@ def test_the_built_in_model_loads_with_its_promised_sizes() -> None:
     encoder = load_encoder("builtin")
     assert (encoder.embed_dim, encoder.context_length) == (384, 48)
     assert encoder.card.title != "builtin", "the page has no name to show for it"
+
+
+# How long one waits for another
+
+
+def test_long_prompts_come_in_batches_of_few_tokens_with_the_same_numbers(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another's picture waits for one batch, whose time its tokens make."""
+    texts = [f"{'a long tale of ' * (n % 7)} thing {n}" for n in range(600)]
+    shapes: list[tuple[int, ...]] = []
+    encode = encoder._encode_tokens
+
+    def noted(tokens: np.ndarray) -> np.ndarray:
+        shapes.append(tokens.shape)
+        return encode(tokens)
+
+    monkeypatch.setattr(encoder, "_encode_tokens", noted)
+    rows = encoder.encode_texts(texts)
+    assert max(n * length for n, length in shapes) <= encoder_module.TEXT_BATCH_TOKENS
+    assert max(n for n, _ in shapes) <= encoder_module.TEXT_BATCH
+    assert sum(n for n, _ in shapes) == len(texts)
+    n_batches = len(shapes)
+    monkeypatch.setattr(encoder_module, "TEXT_BATCH_TOKENS", 10**9)
+    unbounded = encoder.encode_texts(texts)
+    assert len(shapes) - n_batches < n_batches, "no batch was bounded"
+    # The same sums for each text, whatever shares its batch: float32, of length 1.
+    np.testing.assert_allclose(rows, unbounded, atol=1e-6)
+
+
+def test_a_text_of_more_tokens_than_a_batch_holds_is_a_batch_of_its_own(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = encoder.encode_texts(TEXTS)
+    monkeypatch.setattr(encoder_module, "TEXT_BATCH_TOKENS", 1)
+    calls: list[tuple[int, int]] = []
+    rows = encoder.encode_texts(TEXTS, lambda done, total: calls.append((done, total)))
+    assert calls == [(n + 1, len(TEXTS)) for n in range(len(TEXTS))]
+    np.testing.assert_allclose(rows, expected, atol=1e-6)  # float32
+
+
+def test_a_picture_is_answered_while_two_long_builds_run(
+    encoder: Encoder, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each build goes on from batch to batch until the picture's answer is there."""
+    answered = threading.Event()
+    encode, n_batches = encoder._encode_tokens, 0
+
+    def counted(tokens: np.ndarray) -> np.ndarray:
+        nonlocal n_batches
+        n_batches += 1
+        return encode(tokens)
+
+    monkeypatch.setattr(encoder, "_encode_tokens", counted)
+    begun = [threading.Event(), threading.Event()]
+
+    def build(number: int) -> int:
+        n_rounds = 0
+        while not answered.is_set() and n_rounds < 5_000:
+            encoder.encode_texts([f"thing {number} {n_rounds}"])
+            n_rounds += 1
+            begun[number].set()
+        return n_rounds
+
+    with ThreadPoolExecutor(2) as pool:
+        builds = [pool.submit(build, number) for number in range(2)]
+        for event in begun:
+            assert event.wait(30)
+        before = n_batches
+        encoder.encode_images(pictures[:1])
+        waited = n_batches - before
+        answered.set()
+        assert all(build.result(60) < 5_000 for build in builds), "it waited for a whole build"
+    # One batch computes and one is in line for each build; as many again begin while it counts.
+    assert waited <= 6
