@@ -353,10 +353,29 @@ def plain_text_ppm() -> bytes:
     return b"P3\n4000 4000\n255\n" + b"1 2 3\n" * (4000 * 1000)
 
 
+def jpeg_of_many_scans() -> bytes:
+    """Of one colour, so that a hundred scans of 64 megapixels are a small file."""
+    data = file_of(Image.new("L", (8000, 8000), 77), "JPEG", progressive=True)
+    end, last = data.rindex(b"\xff\xd9"), data.rindex(b"\xff\xda")
+    return data[:end] + data[last:end] * 100 + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("make", [jpeg_of_many_scans, plain_text_ppm])
+def test_what_would_take_too_long_is_refused_by_what_its_file_shows(
+    decoder: PictureDecoder, make: Callable[[], bytes]
+) -> None:
+    workers = set(children())
+    with pytest.raises(ImageError, match=TOO_SLOW):
+        decoder.open(make(), for_size=SIZE)
+    assert set(children()) == workers, "it was begun, and its process had to be ended"
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is begun, and little time is given."""
     for name in ("_QUICK", "_LARGE", "_ALL"):
-        monkeypatch.setattr(decoding, name, replace(getattr(decoding, name), seconds=0.3))
+        bounds = replace(getattr(decoding, name), seconds=0.3, pixels=1 << 60)
+        monkeypatch.setattr(decoding, name, bounds)
 
 
 @pytest.mark.parametrize("make", [endless_jpeg, plain_text_ppm])
