@@ -57,8 +57,9 @@ def test_who_finds_the_line_full_is_told_at_once() -> None:
         waiting.result(SECONDS)
 
 
-def test_a_line_without_waiting_still_has_its_places() -> None:
+def test_a_line_without_waiting_still_has_its_places(monkeypatch: pytest.MonkeyPatch) -> None:
     line = WaitingLine("pictures", places=2, max_waiting=0, max_seconds=SECONDS)
+    monkeypatch.setattr(line._changed, "wait", lambda _: pytest.fail("it waited"))
     with line.turn(), line.turn(), pytest.raises(BusyError):
         line.turn().__enter__()
     with line.turn(), line.turn():
