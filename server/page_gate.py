@@ -23,6 +23,7 @@ from server.body_limit import MAX_PICTURE_BYTES, has_too_many_values
 from server.upload_quota import UploadQuota
 
 PREFIX = "/gradio_api/"
+PAGE_CALL = "predict"
 
 # Below PREFIX.  Not among them: sound and screen recordings, links that keep a visitor's state
 # on disk, proxies, what only developers need.
@@ -92,13 +93,13 @@ class PageGate:
         Raises:
             HTTPException: it cannot be passed on.
         """
-        # The page's own calls are all to `predict`, with the function's number in the body.
-        if name not in (None, "predict") and name not in self.functions:
+        # Some of the page's own calls are to `predict`, with the function's number in the body.
+        if name not in (None, PAGE_CALL) and name not in self.functions:
             raise HTTPException(
                 404, f"There is no function “{name[:40]}”; /gradio_api/info lists all."
             )
         body = await Request(scope, receive).body()
-        checked = await anyio.to_thread.run_sync(self._check, body)
+        checked = await anyio.to_thread.run_sync(self._check, body, name == PAGE_CALL)
         _set_length(scope, len(checked))
         messages: list[Message] = [{"type": "http.request", "body": checked, "more_body": False}]
 
@@ -107,7 +108,7 @@ class PageGate:
 
         return again
 
-    def _check(self, body: bytes) -> bytes:
+    def _check(self, body: bytes, needs_number: bool) -> bytes:
         if has_too_many_values(body):
             raise HTTPException(413, "The request holds too many values; send fewer at once.")
         try:
@@ -119,6 +120,8 @@ class PageGate:
             raise HTTPException(422, _NO_JSON) from None
         number = content.get("fn_index")
         # By its type: True is an int, and equal to 1.
+        if number is None and needs_number:
+            raise HTTPException(404, _NOWHERE)
         if number is not None and (type(number) is not int or number not in self.functions):
             raise HTTPException(404, "There is no function of that number; reload the page.")
         for path in paths:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from classifiers.bounded_folder import BoundedFolder
 from classifiers.encoder import Encoder
 from classifiers.errors import ExportError
 from classifiers.export import estimate_head_bytes, export_encoder, export_head
+from classifiers.export_cache import ExportCache
 from classifiers.heads import Head
 from classifiers.images import open_picture
 from classifiers.precision import int8_rows, measure_change, rounded_head
@@ -107,5 +109,7 @@ def test_the_panel_tells_the_measured_change(
     assert "no difference" in export_panel.head_change(models, "x", "txt", "int8")  # type: ignore[arg-type]
     html = export_panel.encoder_change(models, "x", "int8")  # type: ignore[arg-type]
     assert f"of {len(rows)} example pictures; probabilities move" in html
-    file = export_panel.encoder_file(models, "pt", None, export_panel.FRAMES, "int8")  # type: ignore[arg-type]
+    exports = ExportCache(BoundedFolder(tmp_path, 1_000_000_000))
+    takes = export_panel.FRAMES
+    file = export_panel.encoder_file(models, exports, "pt", None, takes, "int8")  # type: ignore[arg-type]
     assert file.endswith("_frames.pt")
