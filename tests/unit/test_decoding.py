@@ -285,8 +285,11 @@ def test_a_picture_that_asks_for_gigabytes_does_not_get_them(
 ) -> None:
     path = heavy(name)
     with peak_memory(decoder) as grown:
-        picture_or_sentence(decoder, path)
+        answer = picture_or_sentence(decoder, path)
     assert grown() < MEMORY, f"{grown() / 1e6:.0f} MB"
+    # The system holds the icon to what it said; of the WebP it is known before.
+    is_refused = "of memory to decode" in answer
+    assert is_refused == (name in ("icon that lies", "lossless WebP")), answer
 
 
 def test_four_such_pictures_at_once_share_what_one_may_take(
@@ -510,6 +513,20 @@ def test_the_budget_is_waited_for_in_turn_and_given_back() -> None:
         first.result(20)
         second.result(20)
     assert order == ["large", "small"] and budget._free == 100
+
+
+def test_each_picture_takes_what_it_needs_from_the_budget_of_all(scene: Image.Image) -> None:
+    decoder = PictureDecoder(n_quick=1)
+    try:
+        decoder._budget = Budget(1_000_000, max_seconds=0.05)
+        with pytest.raises(BusyError, match="busy with large pictures"):
+            decoder.open(file_of(scene, "BMP"))
+        assert decoder._budget._free == 1_000_000
+        decoder._budget = Budget(100_000_000)
+        assert decoder.open(file_of(scene, "BMP")).size == scene.size
+        assert decoder._budget._free == 100_000_000
+    finally:
+        decoder.close()
 
 
 def test_too_little_memory_for_too_long_is_told() -> None:
