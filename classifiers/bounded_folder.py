@@ -42,7 +42,10 @@ class BoundedFolder:
             writing = self._writing.setdefault(key, threading.Lock())
         with writing:
             if not self._is_there(path):
-                self._write(path, write)
+                try:
+                    self._write(path, write)
+                except FileNotFoundError:  # another process has just removed the empty folder
+                    self._write(path, write)
         return path
 
     def _is_there(self, path: Path) -> bool:

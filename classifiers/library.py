@@ -78,7 +78,7 @@ class HeadLibrary:
                 with RESTORING.turn():
                     return self.create(*promised)
             raise HeadError(
-                f"There is no classifier “{classifier[:64]}” here; choose a label set, "
+                f"There is no classifier “{str(classifier)[:64]}” here; choose a label set, "
                 "or create the classifier again."
             )
         if (head.model, head.fingerprint) != (self.encoder.model_name, self.encoder.fingerprint):

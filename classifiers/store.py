@@ -42,7 +42,9 @@ class HeadStore:
 
     def get(self, head_id: str) -> Head | None:
         """The head, or None where it is not there, or its file is damaged or cannot be read."""
-        if not _ID.fullmatch(head_id):  # ids come from visitors: never a path
+        if not isinstance(head_id, str) or not _ID.fullmatch(
+            head_id
+        ):  # ids come from visitors: never a path
             return None
         path = self._path(head_id)
         try:
