@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MAX_UPLOAD = "50mb"
 MAX_VISITOR_BYTES = 4_000_000_000  # of uploads and of files made for visitors, on disk
-MAX_WAITING = 64  # requests in the queue; more are told to come back
+MAX_WAITING = 48  # requests in the queue; more are told to come back
 MAX_AT_ONCE = 16  # of one kind; those that compute for long wait in shorter lines of their own
 MAX_CONNECTIONS = 1_000  # open pages hold one each
 SECONDS_TO_FINISH = 3  # for what is being answered when the server is stopped
@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     from ui.page import build_page
     from ui.picture import EXAMPLES_DIR
     from ui.theme import CSS_FILE, theme
+    from ui.uploads import bound_uploads
 
     decoder = PictureDecoder()
     models = LoadedModels(
@@ -57,6 +58,8 @@ def main(arguments: list[str] | None = None) -> None:
     keeper = LimitKeeper(settings.limits)
     # Among the uploads, so that Gradio gives them out where they are instead of copies.
     exports = ExportCache(BoundedFolder(upload_dir / "exports", MAX_VISITOR_BYTES))
+    quota = UploadQuota(upload_dir, MAX_VISITOR_BYTES)
+    bound_uploads(quota)
     bound_downloads()
     page = build_page(models, keeper, exports)
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_AT_ONCE, api_open=False)
@@ -65,7 +68,9 @@ def main(arguments: list[str] | None = None) -> None:
         page,
         keeper,
         exports,
-        UploadQuota(upload_dir, MAX_VISITOR_BYTES),
+        quota,
+        local_url=f"http://{_local_host(settings.host)}:{settings.port}/",
+        trusts_proxy=bool(settings.trusted_proxies),
         server_name=settings.host,
         server_port=settings.port,
         theme=theme(),
@@ -78,6 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
         allowed_paths=[str(EXAMPLES_DIR)],
         run_history=False,
     )
+    quota.start()
     # In the background: the page is there first.
     models.preload().add_done_callback(lambda _: decoder.start())
     if settings.model == "auto" and not settings.offline:
@@ -87,6 +93,13 @@ def main(arguments: list[str] | None = None) -> None:
         _serve(server, settings)
     finally:
         decoder.close()
+
+
+def _local_host(host: str) -> str:
+    """Where this machine reaches a server that listens on `host`."""
+    if host in ("", "0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
 
 
 def _serve(server: FastAPI, settings: Settings) -> None:

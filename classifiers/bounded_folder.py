@@ -15,6 +15,8 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 SECONDS_IN_USE = 60  # a file that was just asked for is still being sent
+# So that their number is bounded, too: a file and its folder take more than is in a small one.
+LEAST_BYTES_OF_A_FILE = 40_000
 _UNFINISHED = ".part-"  # begins the name of a folder in which a file is being written
 
 
@@ -77,18 +79,25 @@ class BoundedFolder:
         return drop_oldest(self.directory, self.max_bytes)
 
 
-def drop_oldest(directory: Path, max_bytes: int) -> int:
-    """As `BoundedFolder.drop_oldest`, for any folder and all below it."""
+def drop_oldest(directory: Path, max_bytes: int, max_seconds: float = float("inf")) -> int:
+    """As `BoundedFolder.drop_oldest`, for any folder and all below it.
+
+    Args:
+        max_seconds: files that were not used for longer go in any case.
+    """
     files = []
-    for path in directory.rglob("*"):
-        with contextlib.suppress(OSError):  # another process may just have removed it
-            status = path.lstat()
-            if not path.is_dir() or path.is_symlink():
-                files.append((status.st_mtime, status.st_size, path))
+    # `walk` passes over folders that other processes remove meanwhile; `rglob` fails on them.
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(OSError):
+                path = Path(folder, name)
+                status = path.lstat()
+                files.append((status.st_mtime, max(status.st_size, LEAST_BYTES_OF_A_FILE), path))
+    now = time.time()
     excess = sum(size for _, size, _ in files) - max_bytes
-    youngest = time.time() - SECONDS_IN_USE
     for used, size, path in sorted(files, key=lambda file: file[0]):
-        if excess <= 0 or used > youngest:
+        is_old = now - used > max_seconds
+        if not is_old and (excess <= 0 or now - used < SECONDS_IN_USE):
             break
         with contextlib.suppress(OSError):
             path.unlink()

@@ -2,7 +2,8 @@
 
 A small file may ask for gigabytes, or keep a decoder busy for minutes.  So a server decodes
 beside itself: each picture says first what memory it needs and gets it from one budget; a
-process that takes longer than its time is ended.  Ordinary pictures never wait for large ones.
+process that takes longer than its time is ended.  Large pictures have a lane of their own, and
+leave enough memory for a photograph.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from PIL import Image
 
 from classifiers.decoding_needs import bytes_to_decode
 from classifiers.decoding_process import Budget, Crashed, Lane, TooSlow
-from classifiers.errors import ImageError
+from classifiers.errors import BusyError, ImageError
 from classifiers.files import open_regular_file, unnamed_file
 from classifiers.images import PictureSource, open_picture
 
-MAX_DECODING_BYTES = 480_000_000  # of all pictures together; 100 megapixels of RGB take 432 MB
+MAX_DECODING_BYTES = 460_000_000  # of one picture; 100 megapixels of RGB need 456 MB
+BYTES_FOR_OTHERS = 44_000_000  # that a large picture leaves: a photograph as JPEG needs 41 MB
 
 _TOO_SLOW = "The picture takes too long to decode; save it as an ordinary JPEG and try again."
 _BREAKS_ITS_DECODER = "The picture is damaged; save or download it again."
@@ -75,7 +77,7 @@ class PictureDecoder:
     def __init__(self, n_quick: int = max(2, min(4, os.cpu_count() or 2))) -> None:
         self._quick = Lane("pictures", n_quick, max_waiting=32, niceness=0)
         self._large = Lane("large pictures", 1, max_waiting=8, niceness=5)
-        self._budget = Budget(MAX_DECODING_BYTES)
+        self._budget = Budget(MAX_DECODING_BYTES + BYTES_FOR_OTHERS)
 
     def start(self) -> None:
         """Starts the processes, so that the first picture need not wait for one."""
@@ -130,7 +132,11 @@ class PictureDecoder:
                         process.leave_it()
                         raise _TooLarge(needed) if needed > bounds.n_bytes else TooSlow
                     reserved = bounds.n_bytes if bounds.whole else needed
-                    take(reserved)
+                    try:
+                        take(reserved)
+                    except BusyError:
+                        process.leave_it()
+                        raise
                     process.go_on(reserved)
                     message, pixels = process.receive()
             except Crashed:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from classifiers.waiting_line import WaitingLine
 WALL_FACTOR = 4  # how much longer a process may live that gets little of a processor
 
 _SECONDS_BETWEEN_CHECKS = 0.05
+_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "HOME")
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -50,7 +51,8 @@ class DecodingProcess:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 # One heap: each further one would set 64 MB of addresses aside.
-                env={**os.environ, "MALLOC_ARENA_MAX": "1", "PYTHONPATH": str(_ROOT)},
+                env={**_needed_environment(), "MALLOC_ARENA_MAX": "1"},
+                start_new_session=True,  # so that Ctrl-C is the server's alone
             )  # fmt: skip
         ours.settimeout(_SECONDS_BETWEEN_CHECKS)
         self._channel = Channel(ours)
@@ -112,6 +114,13 @@ class DecodingProcess:
         return float(times.user + times.system)
 
 
+def _needed_environment() -> dict[str, str]:
+    """Of this process's variables those that Python needs, and none that holds a secret."""
+    kept = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths)}
+
+
 class Lane:
     """Some processes of one niceness and the line before them."""
 
@@ -148,11 +157,14 @@ class Lane:
             try:
                 yield process
             finally:
-                if not process.is_free:
+                if process.is_free:
+                    self._give_back(process)
+                else:
                     process.end()
-                    # At once, so that the next picture need not wait until it has started.
-                    process = DecodingProcess(self._niceness)
-                self._give_back(process)
+                    # At once, so that the next picture need not wait until it has started; it
+                    # tries again itself if that fails.
+                    with suppress(OSError):
+                        self._give_back(DecodingProcess(self._niceness))
 
     def _give_back(self, process: DecodingProcess) -> None:
         with self._lock:
@@ -164,12 +176,11 @@ class Lane:
 
 
 class Budget:
-    """Bytes that all pictures in flight share; who comes first is served first."""
+    """Bytes that all pictures in flight share.  Who needs little passes who waits for much."""
 
     def __init__(self, n_bytes: int, max_seconds: float = 30.0) -> None:
         self._free = n_bytes
         self._max_seconds = max_seconds
-        self._waiting: list[object] = []
         self._changed = threading.Condition()
 
     @contextmanager
@@ -193,18 +204,9 @@ class Budget:
 
     def _take(self, n_bytes: int) -> None:
         with self._changed:
-            if n_bytes > 0:
-                ticket = object()
-                self._waiting.append(ticket)
-                try:
-                    served = self._changed.wait_for(
-                        lambda: self._waiting[0] is ticket and self._free >= n_bytes,
-                        self._max_seconds,
-                    )
-                finally:
-                    self._waiting.remove(ticket)
-                    self._changed.notify_all()
-                if not served:
-                    raise BusyError("large pictures")
+            if not self._changed.wait_for(
+                lambda: n_bytes <= 0 or self._free >= n_bytes, self._max_seconds
+            ):
+                raise BusyError("large pictures")
             self._free -= n_bytes
             self._changed.notify_all()

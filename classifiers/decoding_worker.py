@@ -69,10 +69,13 @@ class Channel:
     def _wait(self) -> None:
         """Takes what has come, which may be several messages: a file ends what comes at once."""
         data, files, _, _ = socket.recv_fds(self.connection, MESSAGE_BYTES, 1)
-        while data and not data.endswith(b"\n"):
-            data += self.connection.recv(MESSAGE_BYTES)
-        if not data:
-            raise EOFError
+        while not data.endswith(b"\n"):
+            more = self.connection.recv(MESSAGE_BYTES) if data else b""
+            if not more:  # the other side ended, perhaps within a line
+                for file in files:
+                    os.close(file)
+                raise EOFError
+            data += more
         self._lines = data.splitlines()
         self._file = files[0] if files else None
 

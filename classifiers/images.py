@@ -7,6 +7,7 @@ pictures come from strangers, opens them through `decoding.PictureDecoder`.
 from __future__ import annotations
 
 import io
+import math
 import struct
 import warnings
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ _MARGIN = 3
 # Other pictures are decoded whole; what a model resizes from is then averaged down, from this
 # many times what it looks at, so that no large copy is made.
 AVERAGED_MARGIN = 8
+_MAX_RESULT_PIXELS = 3_000_000  # of what is opened for a model, while that keeps `_MARGIN`
+_MAX_ASPECT_RATIO = 16  # of the same: of a longer strip a model is shown the middle
 
 MAX_IMAGE_PIXELS = 100_000_000  # a 100-megapixel camera
 
@@ -135,8 +138,10 @@ def _to_upright_rgb(
         before_decoding(picture, full_size)
     picture.load()
     _check_size(picture)  # an icon's directory may have lied
-    factor = 1 if for_size is None else _reduction(picture.size, max(for_size))
-    return _turned_upright(picture, _to_rgb(picture, factor))
+    if for_size is None:
+        return _turned_upright(picture, _to_rgb(picture, 1))
+    middle = _middle(picture)
+    return _turned_upright(picture, _to_rgb(middle, _reduction(middle.size, max(for_size))))
 
 
 def _check_size(picture: Image.Image) -> None:
@@ -159,16 +164,32 @@ def _draft(picture: Image.Image, size: int) -> None:
 
 def reduced_size(shape: tuple[int, int], for_size: tuple[int, int] | None) -> tuple[int, int]:
     """Width and height of what `open_picture` makes of a decoded picture of that shape."""
-    factor = 1 if for_size is None else _reduction(shape, max(for_size))
+    if for_size is None:
+        return shape
+    longest = _MAX_ASPECT_RATIO * min(shape)
+    shape = min(shape[0], longest), min(shape[1], longest)
+    factor = _reduction(shape, max(for_size))
     return -(-shape[0] // factor), -(-shape[1] // factor)
+
+
+def _middle(picture: Image.Image) -> Image.Image:
+    """The middle of a strip that is longer than `_MAX_ASPECT_RATIO`; others as they are."""
+    width, height = picture.size
+    longest = _MAX_ASPECT_RATIO * min(width, height)
+    if max(width, height) <= longest:
+        return picture
+    left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
+    return picture.crop((left, top, left + min(width, longest), top + min(height, longest)))
 
 
 def _reduction(shape: tuple[int, int], size: int) -> int:
     """By which whole factor a decoded picture may shrink before a model resizes it."""
     least = AVERAGED_MARGIN * size
-    return next(
+    factor = next(
         (n for n in range(min(shape) // least, 1, -1) if _is_enough(shape, n, least, size)), 1
     )
+    smallest = math.ceil(math.sqrt(shape[0] * shape[1] / _MAX_RESULT_PIXELS))
+    return max(factor, min(smallest, min(shape) // (_MARGIN * size)))
 
 
 def _is_enough(shape: tuple[int, int], reduction: int, least: int, size: int) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
@@ -22,12 +22,12 @@ from classifiers.label_lists import label_list_ids, load_label_list
 from classifiers.prompt_cache import PromptCache
 from classifiers.prompts import MAX_PROMPTS, check_prompt_count, clean_text
 from classifiers.store import HeadStore
-from classifiers.waiting_line import WaitingLine
+from classifiers.waiting_line import SECONDS_BETWEEN_CHECKS, WaitingLine
 from classifiers.zero_shot import build_zero_shot_head, check_words, zero_shot_head_id
 
 _log = logging.getLogger(__name__)
 
-MAX_HEADS_IN_MEMORY = 64
+MAX_HEAD_BYTES_IN_MEMORY = 256_000_000  # 40 of 4,000 classes; one file holds at most 50 MB
 MAX_PROMISED_CHARACTERS = 20_000_000  # of classifiers that nobody has asked for yet
 
 # For all models together: they compute in one thread.
@@ -50,7 +50,9 @@ class HeadLibrary:
         self._max_prompts = max_prompts
         self._store = store
         self._prompts = PromptCache(encoder.encode_texts)
-        self._recent: LRUCache[str, Head] = LRUCache(MAX_HEADS_IN_MEMORY)
+        self._recent: LRUCache[str, Head] = LRUCache(
+            MAX_HEAD_BYTES_IN_MEMORY, getsizeof=lambda head: head.weights.nbytes
+        )
         self._promised: LRUCache[str, Words] = LRUCache(
             MAX_PROMISED_CHARACTERS, getsizeof=_characters_in
         )
@@ -114,12 +116,13 @@ class HeadLibrary:
         head_id = zero_shot_head_id(self.encoder, classes, templates)
         with self._recent_lock:
             building = self._building.setdefault(head_id, threading.Lock())
-        with building:
+        with _held(building, self._still_wanted(progress, len(classes))):
             head = self._remembered(head_id)
             if head is None:
-                if before_building is not None:
-                    before_building(len(classes), len(classes) * len(templates))
-                with self._turn(progress, len(classes)) if in_line else nullcontext():
+                wanted = self._still_wanted(progress, len(classes))
+                with BUILDING.turn(wanted) if in_line else nullcontext():
+                    if before_building is not None:  # in its turn: who is sent away pays nothing
+                        before_building(len(classes), len(classes) * len(templates))
                     head = build_zero_shot_head(
                         self.encoder,
                         classes,
@@ -132,12 +135,14 @@ class HeadLibrary:
         # The id leaves out the name, so whoever made these words first named it otherwise.
         return head if head.name == name else replace(head, name=name)
 
-    def _turn(self, progress: Progress | None, n_classes: int) -> AbstractContextManager[None]:
-        def still_wanted() -> None:
+    def _still_wanted(self, progress: Progress | None, n_classes: int) -> Callable[[], None]:
+        """What raises, while a head waits to be built, once nobody wants it any more."""
+
+        def check() -> None:
             if progress is not None:
                 progress(0, n_classes)
 
-        return BUILDING.turn(still_wanted)
+        return check
 
     def promise(self, name: str, templates: Sequence[str], classes: Sequence[str]) -> str:
         """The id that `create` would give; `find` builds the head when it is asked for.
@@ -172,10 +177,8 @@ class HeadLibrary:
         """Lets `find` give the head by its id, while the store has room for it."""
         try:
             self._store.put(head)
-        except (
-            OSError,
-            HeadError,
-        ) as error:  # a full disk costs the next start time, not this answer
+        except (OSError, HeadError) as error:
+            # A full disk costs the next start time, not this answer.
             _log.warning("A head could not be kept on disk: %s", error)
         self._remember(head)
 
@@ -192,6 +195,17 @@ class HeadLibrary:
     def _remember(self, head: Head) -> None:
         with self._recent_lock:
             self._recent[head.id] = head
+
+
+@contextmanager
+def _held(lock: threading.Lock, still_wanted: Callable[[], None]) -> Iterator[None]:
+    """As `with lock`, asking `still_wanted` while waiting."""
+    while not lock.acquire(timeout=SECONDS_BETWEEN_CHECKS):
+        still_wanted()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _characters_in(words: Words) -> int:

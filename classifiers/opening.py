@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classifiers.errors import ClassNamesError, HeadError, HeadsmithError, TemplateError
+from classifiers.errors import (
+    ClassNamesError,
+    HeadError,
+    HeadsmithError,
+    LimitError,
+    TemplateError,
+)
 from classifiers.heads import Head
 from classifiers.label_lists import check_class_names
 from classifiers.prompts import brief, check_templates, clean_text
@@ -28,12 +35,20 @@ _PICKLE, _ZIP = b"\x80", b"PK"
 _SUFFIXES_OF_PROGRAMS = (".pt", ".ptl", ".pth", ".pkl", ".bin", ".zip")
 
 
-def open_head(library: HeadLibrary, path: str | Path) -> Head:
+def open_head(
+    library: HeadLibrary,
+    path: str | Path,
+    before_keeping: Callable[[int, int], None] | None = None,
+) -> Head:
     """The head in the file at `path`, kept in `library` under an id of its content.
 
     A zero-shot head whose weights are what its words give is the one those words make.
     Any other gets an id that tells its weights, so that nobody who types the same words is
     given weights of a stranger.
+
+    Args:
+        before_keeping: called with the numbers of classes and of prompts of a head that is not
+            kept here already; what it raises stops that.
 
     Raises:
         HeadError: no `.safetensors` head, of another model, or with wrong numbers.
@@ -47,10 +62,12 @@ def open_head(library: HeadLibrary, path: str | Path) -> Head:
             f"“{brief(path.name)}” cannot be read now ({error.strerror}); try again."
         ) from error
     head = _checked(head, library)
-    genuine = _of_its_words(head, library)
+    genuine = _of_its_words(head, library, before_keeping)
     if genuine is not None:
         return genuine
     head = replace(head, examples=_digest(head))
+    if before_keeping is not None and not library.is_ready(head.id):
+        before_keeping(len(head.classes), len(head.classes))
     library.keep(head)
     return head
 
@@ -113,12 +130,18 @@ def _checked(head: Head, library: HeadLibrary) -> Head:
     )
 
 
-def _of_its_words(head: Head, library: HeadLibrary) -> Head | None:
+def _of_its_words(
+    head: Head, library: HeadLibrary, before_building: Callable[[int, int], None] | None
+) -> Head | None:
     """The head that the words of `head` make, if it computes the same."""
     if head.kind != "zero-shot" or head.bias is not None:
         return None
     try:
-        genuine = library.create(head.name, head.templates, head.classes)
+        genuine = library.create(
+            head.name, head.templates, head.classes, before_building=before_building
+        )
+    except LimitError:
+        raise
     except HeadsmithError:
         return None
     same = _settings(head) == _settings(genuine) and np.allclose(

@@ -8,21 +8,20 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
+import numpy as np
 from fastapi import (
     APIRouter,
     Depends,
-    File,
-    Form,
     HTTPException,
     Query,
     Request,
     Response,
-    UploadFile,
 )
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, FailFast, Field, ValidationError
+from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
 
 from classifiers.errors import BusyError, ExportError, HeadError, LimitError
@@ -48,6 +47,32 @@ from server.work import Line, run_while_wanted
 
 PREFIX = "/api/v1"
 DEFAULT_TEMPLATE = "This is a photo of a {}"
+
+_CLASSIFY_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["picture"],
+                    "properties": {
+                        "picture": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "The picture.",
+                        },
+                        "classifier": {
+                            "type": "string",
+                            "default": "nouns",
+                            "description": "A label set's id or a head's id.",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
 
 # An id tells the content, so a copy is good for ever.  A label set's name and some words do
 # not: whose head they get depends on the model that this server answers with.
@@ -186,30 +211,37 @@ def build_api(models: LoadedModels, keeper: LimitKeeper, exports: ExportCache) -
         body = await request.body()
         return await new_head(request, lambda: _read_json(NewHead, body))
 
-    @api.post("/classify", tags=["classifiers"])
-    async def classify(
-        request: Request,
-        picture: Annotated[UploadFile, File(description="The picture.")],
-        classifier: Annotated[str, Form(description="A label set's id or a head's id.")] = "nouns",
-    ) -> Answer:
+    @api.post("/classify", tags=["classifiers"], openapi_extra=_CLASSIFY_FORM)
+    async def classify(request: Request) -> Answer:
         """The five likeliest classes of a picture."""
+        # Read here, so that no more than one file and a few words are ever kept of it.
+        async with request.form(max_files=1, max_fields=4, max_part_size=10_000) as form:
+            picture, classifier = form.get("picture"), form.get("classifier", "nouns")
+            if not isinstance(picture, UploadFile) or not isinstance(classifier, str):
+                raise HTTPException(422, "Send the picture as a form's file called picture.")
+            return await answer_about(request, picture, classifier)
+
+    async def answer_about(request: Request, picture: UploadFile, classifier: str) -> Answer:
         n_bytes = picture.size or 0
         if n_bytes > MAX_PICTURE_BYTES:
             raise HTTPException(413, TOO_LARGE)
         # A small one is in memory still, and needs no disk.
         in_memory = n_bytes <= MultiPartParser.spool_max_size
         source = await picture.read() if in_memory else picture.file
-        # Step by step: nobody's answer waits behind a large picture or a new head.
-        library = await run_while_wanted(request, lambda _: models.library(), Line.HEADS)
-        head = await run_while_wanted(request, lambda _: library.find(classifier), Line.HEADS)
-        opened = await run_while_wanted(
-            request,
-            lambda _: models.open_picture(source, for_size=library.encoder.image_size),
-            Line.PICTURES,
-        )
+        # Step by step: an answer waits behind large pictures and new heads only if it needs one.
+        loading = Line.ANSWERS if models.is_loaded() else Line.HEADS
+        library = await run_while_wanted(request, lambda _: models.library(), loading)
+        building = Line.ANSWERS if library.is_ready(classifier) else Line.HEADS
+        head = await run_while_wanted(request, lambda _: library.find(classifier), building)
+
+        def encode(_: Any) -> np.ndarray:  # at once, so that few opened pictures are in memory
+            opened = models.open_picture(source, for_size=library.encoder.image_size)
+            return library.encoder.encode_images([opened])
+
+        embedding = await run_while_wanted(request, encode, Line.PICTURES)
 
         def answer(_: Any) -> Answer:
-            prediction = head.predict(library.encoder.encode_images([opened]))[0]
+            prediction = head.predict(embedding)[0]
             guesses = [Guess(**guess._asdict()) for guess in prediction]
             return Answer(
                 classifier=classifier,

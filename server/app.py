@@ -26,6 +26,9 @@ def build_server(
     keeper: LimitKeeper,
     exports: ExportCache,
     quota: UploadQuota,
+    *,
+    local_url: str = "",
+    trusts_proxy: bool = False,
     **gradio: Any,
 ) -> FastAPI:
     """The application: the API under /api/v1, its description at /docs, the page at /.
@@ -33,6 +36,8 @@ def build_server(
     Args:
         exports: what the API gives out as files.
         quota: of the folder of uploads.
+        local_url: where this server answers on its own machine.
+        trusts_proxy: whether a proxy's word for the address that was asked for is believed.
         gradio: passed on to `gr.mount_gradio_app`: look, upload limits.
     """
     # FastAPI's own /docs loads its scripts from another host; this serves them itself.
@@ -44,7 +49,13 @@ def build_server(
         swagger_ui_parameters={"validatorUrl": None},  # which would be another host, too
     )
     functions = {name for fn in page.fns.values() for name in (fn._id, fn.api_name) if name}
-    app.add_middleware(PageGate, quota=quota, functions=functions | {0})
+    app.add_middleware(
+        PageGate,
+        quota=quota,
+        functions=functions | {0},
+        parameters=_parameters_of(page),
+        trusts_proxy=trusts_proxy,
+    )
     app.add_middleware(BodyLimit, bounds=_BOUNDS)
     app.add_exception_handler(HeadsmithError, _tell)
     app.add_exception_handler(Exception, _tell_defect)
@@ -53,21 +64,41 @@ def build_server(
     # Only `launch` sets it; without, Gradio lets a request name any file of the server.
     page.has_launched = True
     page.state_session_capacity = MAX_SESSIONS
-    return gr.mount_gradio_app(app, page, path="/", **gradio)
+    mounted = gr.mount_gradio_app(app, page, path="/", **gradio)
+    if page.mcp_server_obj is not None:
+        # Else the first request's own headers say where all assistants' calls go.
+        page.mcp_server_obj._local_url = local_url
+    return mounted
+
+
+def _parameters_of(page: gr.Blocks) -> dict[str, dict[str, bool]]:
+    """Of each named function its parameters, and whether each must be given."""
+    endpoints = page.get_api_info()["named_endpoints"]
+    return {
+        name.removeprefix("/"): {
+            parameter["parameter_name"]: not parameter["parameter_has_default"]
+            for parameter in endpoint["parameters"]
+        }
+        for name, endpoint in endpoints.items()
+    }
 
 
 # What Gradio remembers of a page that was opened takes 0.22 MB; the oldest is forgotten first.
 MAX_SESSIONS = 1_000
 
 # A picture may come as a data: URL, which is a third longer; larger ones are uploaded.
-_OF_THE_PAGE = BodyBound(
-    24_000_000, "More than 24 MB were sent at once; upload a large picture instead."
-)
+_UPLOAD_INSTEAD = "upload a large picture instead"
+_OF_THE_PAGE = BodyBound(6_000_000, f"More than 6 MB were sent at once; {_UPLOAD_INSTEAD}.")
+_OF_ASSISTANTS = BodyBound(24_000_000, f"More than 24 MB were sent at once; {_UPLOAD_INSTEAD}.")
+_OF_SIGNALS = BodyBound(10_000, "More was sent than is needed to cancel something.")
 _BOUNDS = {
     f"{PREFIX}/classify": OF_PICTURES,
     "/gradio_api/upload": BodyBound(
         OF_PICTURES.max_bytes, "The file is too large: 50 MB is the most.", in_memory=False
     ),
+    "/gradio_api/mcp": _OF_ASSISTANTS,
+    "/gradio_api/cancel": _OF_SIGNALS,
+    "/gradio_api/reset": _OF_SIGNALS,
     "/gradio_api/": _OF_THE_PAGE,
 }
 
@@ -81,7 +112,7 @@ async def _tell(_: Request, error: Exception) -> JSONResponse:
 async def _tell_defect(_: Request, error: Exception) -> JSONResponse:
     """Of a defect of ours the client hears nothing but that; the server logs the traceback."""
     return JSONResponse(
-        {"detail": "The server made a mistake; try again, and tell its keeper if it stays."}, 500
+        {"detail": "The server made a mistake; try again, and report it if it happens again."}, 500
     )
 
 

@@ -68,7 +68,7 @@ class LimitKeeper:
         most = self.limits.classes_a_head
         if most and n_classes > most:
             raise ClassNamesError(f"{n_classes:,} classes are too many; {most:,} is the most.")
-        check_prompt_count(n_classes, n_prompts // max(1, n_classes), self.limits.prompts_a_head)
+        check_prompt_count(n_classes, n_prompts // n_classes, self.limits.prompts_a_head)
         if self.limits.prompts_a_day:
             self._count(
                 self._adder,
@@ -98,7 +98,10 @@ class LimitKeeper:
     ) -> None:
         # Behind a proxy that uvicorn was told to trust, this is the client it names.
         client = network_of(request.client.host) if request.client else "unknown"
-        if limiter.hit(item, what, client, cost=cost):
+        # Tested first: what is refused should not count, and a sum counts whatever it is told.
+        if limiter.test(item, what, client, cost=cost) and limiter.hit(
+            item, what, client, cost=cost
+        ):
             return
         window = limiter.get_window_stats(item, what, client)
         seconds = max(1, math.ceil(window.reset_time - time.time()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import anyio
@@ -33,10 +33,11 @@ _ADDRESSES = re.compile(
     r"|(call|run|api)/(v2/)?[\w-]{1,100}(/[\w-]{1,100})?"
     r"|stream/[\w-]{1,100}(/close)?|mcp(/.*)?)/?"
 )
-_CALLS = re.compile(
-    r"(queue/join|(call|run|api)/(v2/)?(?P<name>[\w-]+)|stream/[\w-]+|component.*)/?"
-)
+_NAMED_CALL = re.compile(r"(call|run|api)/(?P<by_name>v2/)?(?P<name>[\w-]+)/?")
 _RANGE = re.compile(rb"bytes=\d{1,15}-\d{0,15}")
+
+# Gradio builds addresses from these, and asks them in the server's name.
+_FORWARDED = (b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-prefix")
 
 _MAX_DEPTH = 50  # of JSON
 
@@ -51,15 +52,28 @@ class PageGate:
     Args:
         quota: of the folder of uploads, the only place whose files a request may name.
         functions: names and numbers of the page's functions.
+        parameters: of each named function its parameters, and whether each must be given.
+        trusts_proxy: what a proxy says of the address that was asked for is believed.
     """
 
-    def __init__(self, app: ASGIApp, quota: UploadQuota, functions: Collection[str | int]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        quota: UploadQuota,
+        functions: Collection[str | int],
+        parameters: Mapping[str, Mapping[str, bool]] | None = None,
+        trusts_proxy: bool = False,
+    ) -> None:
         self.app = app
         self.quota = quota
         self.functions = frozenset(functions)
+        self.parameters = parameters or {}
+        self.trusts_proxy = trusts_proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
+        if not self.trusts_proxy:
+            scope = _without(scope, _FORWARDED)
         if scope["type"] != "http" or not path.startswith(PREFIX):
             await self.app(scope, receive, send)
             return
@@ -67,16 +81,16 @@ class PageGate:
             below = path.removeprefix(PREFIX)
             if not _ADDRESSES.fullmatch(below) or below.startswith(("file=http:", "file=https:")):
                 raise HTTPException(404, _NOWHERE)
-            call = _CALLS.fullmatch(below)
-            if scope["method"] == "POST" and call is not None:
-                receive = await self._checked(scope, receive, call["name"])
-            elif scope["method"] == "POST" and below.startswith("upload"):
+            if scope["method"] == "POST" and below.startswith("upload"):
                 await self._make_room(scope)
+            elif scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+                call = _NAMED_CALL.fullmatch(below)
+                receive = await self._checked(scope, receive, call)
         except HTTPException as error:
             answer = JSONResponse({"detail": error.detail}, error.status_code, error.headers)
             await answer(scope, receive, send)
             return
-        await self.app(_with_plain_range(scope), receive, send)
+        await self.app(_with_plain_range(scope), receive, _never_guessing(send))
 
     async def _make_room(self, scope: Scope) -> None:
         announced = Headers(scope=scope).get("content-length", "")
@@ -87,19 +101,20 @@ class PageGate:
             headers = {"Retry-After": str(error.seconds), "Connection": "close"}
             raise HTTPException(503, str(error), headers) from None
 
-    async def _checked(self, scope: Scope, receive: Receive, name: str | None) -> Receive:
+    async def _checked(self, scope: Scope, receive: Receive, call: re.Match[str] | None) -> Receive:
         """The body again, as what it was read as here and not as another parser might read it.
 
         Raises:
             HTTPException: it cannot be passed on.
         """
+        name = call["name"] if call else None
         # Some of the page's own calls are to `predict`, with the function's number in the body.
         if name not in (None, PAGE_CALL) and name not in self.functions:
             raise HTTPException(
                 404, f"There is no function “{name[:40]}”; /gradio_api/info lists all."
             )
         body = await Request(scope, receive).body()
-        checked = await anyio.to_thread.run_sync(self._check, body, name == PAGE_CALL)
+        checked = await anyio.to_thread.run_sync(self._check, body, call)
         _set_length(scope, len(checked))
         messages: list[Message] = [{"type": "http.request", "body": checked, "more_body": False}]
 
@@ -108,19 +123,21 @@ class PageGate:
 
         return again
 
-    def _check(self, body: bytes, needs_number: bool) -> bytes:
+    def _check(self, body: bytes, call: re.Match[str] | None) -> bytes:
         if has_too_many_values(body):
             raise HTTPException(413, "The request holds too many values; send fewer at once.")
         try:
-            content = json.loads(body)
+            content = json.loads(body or b"{}")
             if not isinstance(content, dict):
                 raise ValueError("no object")
             paths = _paths_in(content)
         except (ValueError, RecursionError):
             raise HTTPException(422, _NO_JSON) from None
+        if call and call["by_name"]:
+            self._check_parameters(call["name"], content)
         number = content.get("fn_index")
         # By its type: True is an int, and equal to 1.
-        if number is None and needs_number:
+        if number is None and call and call["name"] == PAGE_CALL:
             raise HTTPException(404, _NOWHERE)
         if number is not None and (type(number) is not int or number not in self.functions):
             raise HTTPException(404, "There is no function of that number; reload the page.")
@@ -129,6 +146,15 @@ class PageGate:
                 self._check_path(path)
         # Half of a surrogate pair is no text, and no answer can repeat it.
         return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+
+    def _check_parameters(self, name: str, given: dict[str, Any]) -> None:
+        """Gradio writes the names of others into its log, whatever they are."""
+        known = self.parameters.get(name, {})
+        missing = [
+            parameter for parameter, must in known.items() if must and parameter not in given
+        ]
+        if missing or not given.keys() <= known.keys():
+            raise HTTPException(422, f"{name} takes {', '.join(known) or 'nothing'}.")
 
     def _check_path(self, path: str) -> None:
         try:
@@ -172,6 +198,25 @@ def _set_length(scope: Scope, n_bytes: int) -> None:
         if name not in (b"content-length", b"transfer-encoding")
     ]
     scope["headers"] = [*kept, (b"content-length", str(n_bytes).encode())]
+
+
+def _without(scope: Scope, names: Collection[bytes]) -> Scope:
+    if not any(name in names for name, _ in scope.get("headers", ())):
+        return scope
+    kept = [(name, value) for name, value in scope["headers"] if name not in names]
+    return {**scope, "headers": kept}
+
+
+def _never_guessing(send: Send) -> Send:
+    """So that no browser takes an upload for a page because of what is in it."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [*message.get("headers", ()), (b"x-content-type-options", b"nosniff")]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return sent
 
 
 def _with_plain_range(scope: Scope) -> Scope:

@@ -110,7 +110,9 @@ def list_classifiers() -> list[dict[str, Any]]:
     return [load_label_list(list_id).summary() for list_id in label_list_ids()]
 
 
-def import_head(models: LoadedModels, file: str | None) -> tuple[str, str]:
+def import_head(
+    models: LoadedModels, keeper: LimitKeeper, file: str | None, request: gr.Request
+) -> tuple[str, str]:
     """Takes in a .safetensors head of Headsmith's; returns its id and a one-line summary.
 
     Args:
@@ -120,7 +122,7 @@ def import_head(models: LoadedModels, file: str | None) -> tuple[str, str]:
         if file is None:
             raise gr.Error("Send a .safetensors head.", print_exception=False)
         with copied_upload(file, MAX_HEAD_FILE_BYTES) as copy:
-            head = open_head(models.library(), copy)
+            head = open_head(models.library(), copy, partial(keeper.count_new_head, request))
     except HeadsmithError as error:
         raise api_error(error) from error
     return head.id, f"{head.name}: {len(head.classes):,} classes, model {head.model}"
@@ -166,6 +168,6 @@ def build_endpoints(models: LoadedModels, keeper: LimitKeeper, exports: ExportCa
         api_name="export_classifier", concurrency_id="export",
     )  # fmt: skip
     trigger.click(
-        bound(import_head, models), head, outputs, api_name="import", concurrency_id="build",
+        bound(import_head, models, keeper), head, outputs, api_name="import", concurrency_id="build",
     )  # fmt: skip
     trigger.click(list_classifiers, None, table, api_name="list_classifiers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import gradio as gr
 from classifiers.errors import HeadsmithError
 from classifiers.loading import LoadedModels
 from classifiers.opening import MAX_HEAD_FILE_BYTES, open_head
+from server.limits import LimitKeeper
 from ui.create_section import SHOW_ANSWER_JS
 from ui.file_input import FileButton
 from ui.messages import tell
@@ -18,9 +20,15 @@ from ui.uploads import copied_upload
 
 
 def open_file(
-    models: LoadedModels, path: str | None, own: Any, in_hand: PictureInHand | None = None
+    models: LoadedModels,
+    path: str | None,
+    own: Any,
+    in_hand: PictureInHand | None = None,
+    count_new_head: Callable[[int, int], None] | None = None,
 ) -> tuple[Any, Any]:
     """Takes in the head and chooses it.
+
+    `count_new_head` is called with numbers of classes and prompts, and refuses what is too much.
 
     Inputs: the uploaded file; own classifiers; what is in hand.
     Outputs: own classifiers; the menu.
@@ -30,7 +38,7 @@ def open_file(
     try:
         library = models.library(in_hand.model if in_hand else None)
         with copied_upload(path, MAX_HEAD_FILE_BYTES) as copy:
-            head = open_head(library, copy)
+            head = open_head(library, copy, count_new_head)
     except HeadsmithError as error:
         tell(error)
         return gr.skip(), gr.skip()
@@ -45,14 +53,25 @@ def open_file(
 
 
 def build_import_button(
-    models: LoadedModels, own: gr.BrowserState, chosen: gr.Dropdown, in_hand: gr.State
+    models: LoadedModels,
+    keeper: LimitKeeper,
+    own: gr.BrowserState,
+    chosen: gr.Dropdown,
+    in_hand: gr.State,
 ) -> None:
     # Takes every file, so that the server can say what is wrong with one that is no head.
     button = FileButton(
         "Open a head (.safetensors)", size="sm", scale=0, min_width=240,
         elem_id="hs-open-head",
     )  # fmt: skip
+
+    # Gradio finds the request by its annotation, which it cannot read through `partial`.
+    def on_open(
+        path: str | None, own: Any, in_hand: PictureInHand, request: gr.Request
+    ) -> tuple[Any, Any]:
+        return open_file(models, path, own, in_hand, partial(keeper.count_new_head, request))
+
     button.upload(
-        partial(open_file, models), [button, own, in_hand], [own, chosen],
+        on_open, [button, own, in_hand], [own, chosen],
         concurrency_id="build", api_visibility="private",
     ).success(None, None, None, js=SHOW_ANSWER_JS)  # fmt: skip

@@ -80,7 +80,7 @@ def build_page(models: LoadedModels, keeper: LimitKeeper, exports: ExportCache) 
         with gr.Column(elem_id="hs-new"):
             section = build_create_section(models, keeper, own, chosen, in_hand)
             with gr.Row():
-                build_import_button(models, own, chosen, in_hand)
+                build_import_button(models, keeper, own, chosen, in_hand)
         build_endpoints(models, keeper, exports)
 
         tab = ClassifyTab(picture, camera, in_hand, chosen, info, independent, answer_box, all_sets)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,9 +21,12 @@ from gradio import processing_utils
 
 from classifiers.errors import ImageError, UploadError
 from classifiers.files import open_inside
+from server.upload_quota import UploadQuota
 
 MAX_UPLOAD_BYTES = 50_000_000
 GONE = "The file is not here any more; choose it again."
+
+_quota: UploadQuota | None = None  # of a server; set once, at its start
 
 _DATA_URL = re.compile(r"data:image/([a-z0-9.+-]{1,40})?(?:;[^,;]{0,100})*;base64,", re.IGNORECASE)
 _SUFFIXES = {"jpeg": ".jpg", "jpg": ".jpg", "png": ".png", "webp": ".webp", "gif": ".gif"}
@@ -41,6 +45,8 @@ def open_upload(path: str) -> Iterator[BinaryIO]:
         UploadError: no upload is there; the sentence does not tell what is.
     """
     with open_inside(upload_folder(), path, UploadError(GONE)) as file:
+        with suppress(OSError):  # a disk that can only be read
+            os.utime(file.fileno() if os.utime in os.supports_fd else path)  # it is in use
         yield file
 
 
@@ -97,11 +103,22 @@ def keep_picture(data: bytes, suffix: str) -> str:
     return str(new_file(f"picture{suffix}", data))
 
 
-def new_file(name: str, data: bytes | None = None) -> Path:
-    """A path in the folder of uploads that nobody can guess, with `data` in it if given."""
+def bound_uploads(quota: UploadQuota) -> None:
+    """Has what is written here count as uploads do."""
+    global _quota
+    _quota = quota
+
+
+def new_file(name: str, data: bytes) -> Path:
+    """A file in the folder of uploads, with an address that nobody can guess.
+
+    Raises:
+        BusyError: too much came in a short time.
+    """
+    if _quota is not None:
+        _quota.make_room(len(data))
     folder = upload_folder() / secrets.token_hex(32)
     folder.mkdir(parents=True)
     path = folder / name
-    if data is not None:
-        path.write_bytes(data)
+    path.write_bytes(data)
     return path
