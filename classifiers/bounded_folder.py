@@ -87,8 +87,8 @@ def drop_oldest(directory: Path, max_bytes: int, max_seconds: float = float("inf
     """
     files = []
     # `walk` passes over folders that other processes remove meanwhile; `rglob` fails on them.
-    for folder, _, names in os.walk(directory):
-        for name in names:
+    for folder, inner, names in os.walk(directory):
+        for name in (*names, *(name for name in inner if os.path.islink(Path(folder, name)))):
             with contextlib.suppress(OSError):
                 path = Path(folder, name)
                 status = path.lstat()

@@ -34,6 +34,7 @@ _ADDRESSES = re.compile(
     r"|stream/[\w-]{1,100}(/close)?|mcp(/.*)?)/?"
 )
 _NAMED_CALL = re.compile(r"(call|run|api)/(?P<by_name>v2/)?(?P<name>[\w-]+)/?")
+_MAY_BE_EMPTY = re.compile(r"(stream/[\w-]+/close|startup-events|mcp.*)/?")
 _RANGE = re.compile(rb"bytes=\d{1,15}-\d{0,15}")
 
 # Gradio builds addresses from these, and asks them in the server's name.
@@ -114,6 +115,8 @@ class PageGate:
                 404, f"There is no function “{name[:40]}”; /gradio_api/info lists all."
             )
         body = await Request(scope, receive).body()
+        if not body and _MAY_BE_EMPTY.fullmatch(scope["path"].removeprefix(PREFIX)):
+            body = b"{}"
         checked = await anyio.to_thread.run_sync(self._check, body, call)
         _set_length(scope, len(checked))
         messages: list[Message] = [{"type": "http.request", "body": checked, "more_body": False}]
@@ -127,7 +130,7 @@ class PageGate:
         if has_too_many_values(body):
             raise HTTPException(413, "The request holds too many values; send fewer at once.")
         try:
-            content = json.loads(body or b"{}")
+            content = json.loads(body)
             if not isinstance(content, dict):
                 raise ValueError("no object")
             paths = _paths_in(content)
@@ -149,7 +152,9 @@ class PageGate:
 
     def _check_parameters(self, name: str, given: dict[str, Any]) -> None:
         """Gradio writes the names of others into its log, whatever they are."""
-        known = self.parameters.get(name, {})
+        known = self.parameters.get(name)
+        if known is None:
+            return
         missing = [
             parameter for parameter, must in known.items() if must and parameter not in given
         ]

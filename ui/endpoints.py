@@ -168,6 +168,7 @@ def build_endpoints(models: LoadedModels, keeper: LimitKeeper, exports: ExportCa
         api_name="export_classifier", concurrency_id="export",
     )  # fmt: skip
     trigger.click(
-        bound(import_head, models, keeper), head, outputs, api_name="import", concurrency_id="build",
+        bound(import_head, models, keeper), head, outputs,
+        api_name="import", concurrency_id="build",
     )  # fmt: skip
     trigger.click(list_classifiers, None, table, api_name="list_classifiers")

@@ -235,6 +235,8 @@ def test_each_kind_of_request_has_the_bound_it_needs() -> None:
             "/gradio_api/upload",
             "/gradio_api/queue/join",
             "/gradio_api/mcp/",
+            "/gradio_api/cancel",
+            "/gradio_api/reset",
             "/",
         )
     }
@@ -242,10 +244,13 @@ def test_each_kind_of_request_has_the_bound_it_needs() -> None:
     assert bounds["/api/v1/heads"] is bounds["/"] is OF_WORDS and OF_WORDS.in_memory
     assert not bounds["/gradio_api/upload"].in_memory
     of_page = bounds["/gradio_api/queue/join"]
-    assert bounds["/gradio_api/mcp/"] is of_page and of_page.in_memory
+    of_assistants = bounds["/gradio_api/mcp/"]
+    assert of_assistants.in_memory and of_page.in_memory
+    assert bounds["/gradio_api/cancel"].max_bytes == bounds["/gradio_api/reset"].max_bytes == 10_000
     # The figures a visitor is told; 1 MB more than a picture, for the form around it.
     assert OF_PICTURES.max_bytes == bounds["/gradio_api/upload"].max_bytes == 51_000_000
-    assert (of_page.max_bytes, OF_WORDS.max_bytes) == (24_000_000, 5_000_000)
+    assert (of_page.max_bytes, OF_WORDS.max_bytes) == (6_000_000, 5_000_000)
+    assert of_assistants.max_bytes == 24_000_000
 
 
 def scope_of(path: str, headers: list[tuple[bytes, bytes]] | None = None) -> dict[str, Any]:

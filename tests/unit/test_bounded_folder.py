@@ -16,10 +16,16 @@ from pathlib import Path
 
 import pytest
 
+from classifiers import bounded_folder
 from classifiers.bounded_folder import SECONDS_IN_USE, BoundedFolder, drop_oldest
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGE = 1_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def files_count_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_folder, "LEAST_BYTES_OF_A_FILE", 0)
 
 
 def writer_of(data: bytes) -> Callable[[Path], object]:
@@ -148,6 +154,45 @@ def test_what_was_used_just_now_stays_though_it_is_too_much(tmp_path: Path) -> N
         age(path, SECONDS_IN_USE + 5)
     assert folder.drop_oldest() == 1_000
     assert [path.exists() for path in paths] == [False, False, False, True]
+
+
+def test_tiny_files_count_for_more_than_is_in_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a bound in bytes would bound neither their number nor what they take."""
+    monkeypatch.setattr(bounded_folder, "LEAST_BYTES_OF_A_FILE", 100)
+    for n in range(20):
+        (tmp_path / str(n)).write_bytes(b"x")
+        age(tmp_path / str(n))
+    assert drop_oldest(tmp_path, 1_000) == 1_000
+    assert len(list(tmp_path.iterdir())) == 10
+
+
+def test_what_was_not_used_for_long_goes_though_there_is_room(tmp_path: Path) -> None:
+    for name, seconds in {"old": 90_000, "newer": 80_000, "new": 0}.items():
+        (tmp_path / name).write_bytes(b"data")
+        age(tmp_path / name, seconds)
+    assert drop_oldest(tmp_path, LARGE, max_seconds=86_400) == 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "newer"]
+
+
+def test_folders_that_come_and_go_meanwhile_are_passed_over(tmp_path: Path) -> None:
+    stopped = threading.Event()
+
+    def come_and_go(name: str) -> None:
+        while not stopped.is_set():
+            (tmp_path / name / "b").mkdir(parents=True)
+            shutil.rmtree(tmp_path / name)
+
+    with ThreadPoolExecutor(2) as pool:
+        others = [pool.submit(come_and_go, name) for name in "cd"]
+        try:
+            for _ in range(300):
+                drop_oldest(tmp_path, LARGE)
+        finally:
+            stopped.set()
+        for other in others:
+            other.result()
 
 
 def test_links_are_counted_as_links_and_not_followed(tmp_path: Path) -> None:

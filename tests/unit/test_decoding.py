@@ -512,28 +512,36 @@ def test_who_finds_the_line_full_is_told_to_come_back(scene: Image.Image) -> Non
         decoder.close()
 
 
-def test_the_budget_is_waited_for_in_turn_and_given_back() -> None:
+def test_who_needs_little_passes_who_waits_for_much() -> None:
     budget = Budget(100, max_seconds=20)
-    order: list[str] = []
-    with ThreadPoolExecutor(2) as pool:
-        with budget.share() as take:
+    with ThreadPoolExecutor(1) as pool:
+        with budget.share() as take, budget.share() as take_little:
             take(60)
             take(80)
 
-            def ask(name: str, n_bytes: int) -> None:
+            def ask() -> int:
                 with budget.share() as take:
-                    take(n_bytes)
-                    order.append(name)
+                    take(90)
+                    return budget._free
 
-            first = pool.submit(ask, "large", 90)
-            while len(budget._waiting) < 1:
-                assert not first.done()
-            second = pool.submit(ask, "small", 10)
-            while len(budget._waiting) < 2:
-                assert not second.done(), "it overtook who came first, who would wait for ever"
-        first.result(20)
-        second.result(20)
-    assert order == ["large", "small"] and budget._free == 100
+            large = pool.submit(ask)
+            take_little(20)
+            assert not large.done()
+        assert large.result(20) == 10
+    assert budget._free == 100
+
+
+def test_a_large_picture_leaves_room_for_a_photograph(scene: Image.Image) -> None:
+    """The largest that is decoded at all, and a JPEG of 12 megapixels beside it."""
+    photograph = file_of(scene.resize((4000, 3000)), "JPEG")
+    decoder = PictureDecoder(n_quick=1)
+    try:
+        with decoder._budget.share() as take:
+            take(MAX_DECODING_BYTES)
+            decoder._budget._max_seconds = 0.05
+            assert decoder.open(photograph, for_size=(224, 224)).size == (1000, 750)
+    finally:
+        decoder.close()
 
 
 def test_each_picture_takes_what_it_needs_from_the_budget_of_all(scene: Image.Image) -> None:
@@ -558,8 +566,3 @@ def test_too_little_memory_for_too_long_is_told() -> None:
             take_more(50)
         take_more(40)
     assert budget._free == 100
-    assert budget._waiting == []
-
-
-def test_all_that_may_be_decoded_at_once_is_what_the_tests_above_allow() -> None:
-    assert MAX_DECODING_BYTES < MEMORY

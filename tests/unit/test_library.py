@@ -161,7 +161,8 @@ def test_nothing_to_build_is_refused_and_leaves_nothing(
 def test_memory_holds_only_the_heads_last_used(
     counting: CountingEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library_module, "MAX_HEADS_IN_MEMORY", 2)
+    one = len(CLASSES) * counting.embed_dim * 4  # bytes
+    monkeypatch.setattr(library_module, "MAX_HEAD_BYTES_IN_MEMORY", 2 * one)
     library = HeadLibrary(counting, HeadStore(tmp_path))  # type: ignore[arg-type]
     heads = [library.create("x", [f"{i} {{}}"], CLASSES) for i in range(4)]
     assert len(library._recent) == 2

@@ -344,3 +344,66 @@ def test_an_upload_of_unannounced_size_counts_as_the_largest(
     client.post("/gradio_api/upload", content=iter([b"abc"]))
     client.post("/gradio_api/upload", content=b"abc")
     assert asked == [page_gate.MAX_PICTURE_BYTES, 3]
+
+
+@pytest.fixture
+def strict(folder: Path, passed: list[Any]) -> TestClient:
+    """A gate that knows the parameters of its function."""
+
+    async def behind(scope: Scope, receive: Receive, send: Send) -> None:
+        passed.append(dict(Request(scope, receive).headers))
+        await JSONResponse({"detail": "Answered."})(scope, receive, send)
+
+    parameters = {"classify": {"image": True, "classifier": False}}
+    gate = PageGate(behind, UploadQuota(folder, 1_000_000), {"classify"}, parameters)
+    return TestClient(gate)
+
+
+def test_parameters_that_a_function_lacks_never_reach_the_log(
+    strict: TestClient, passed: list[Any]
+) -> None:
+    """Gradio raises an error that quotes them, line breaks and all."""
+    address = "/gradio_api/call/v2/classify"
+    for body in ({}, {"image": None, "x\nFAKE LINE": 1}, {"classifier": "nouns"}):
+        response = post(strict, body, address)
+        assert response.status_code == NO_JSON and "FAKE" not in response.text
+        assert "classify takes image, classifier" in response.text
+    assert passed == []
+    assert post(strict, {"image": None}, address).status_code == OK
+
+
+@pytest.mark.parametrize("address", ["cancel", "reset", "mcp/", "stream/abc"])
+def test_every_body_is_counted_wherever_it_goes(
+    client: TestClient, passed: list[Any], address: str
+) -> None:
+    body = '{"a": [' + "[]," * 200_001 + "[]]}"
+    assert post(client, body, f"/gradio_api/{address}").status_code == TOO_MANY_VALUES
+    assert post(client, '{"a":' * 60 + "1" + "}" * 60, f"/gradio_api/{address}").status_code == 422
+    assert passed == []
+
+
+FORWARDED = ("X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix")
+
+
+@pytest.mark.parametrize("address", ["/", "/config", "/gradio_api/mcp/"])
+def test_what_a_client_says_of_a_proxy_is_not_passed_on(
+    strict: TestClient, passed: list[Any], address: str
+) -> None:
+    """Gradio would ask the host that it names, in the server's name."""
+    strict.get(address, headers=dict.fromkeys(FORWARDED, "127.0.0.1:9099"))
+    assert not {name.lower() for name in FORWARDED} & passed[0].keys()
+
+
+def test_what_a_trusted_proxy_says_is_passed_on(folder: Path, passed: list[Any]) -> None:
+    async def behind(scope: Scope, receive: Receive, send: Send) -> None:
+        passed.append(dict(Request(scope, receive).headers))
+        await JSONResponse({})(scope, receive, send)
+
+    gate = PageGate(behind, UploadQuota(folder, 1_000_000), (), trusts_proxy=True)
+    TestClient(gate).get("/", headers={"X-Forwarded-Host": "example.org"})
+    assert passed[0]["x-forwarded-host"] == "example.org"
+
+
+def test_no_browser_guesses_what_an_upload_is(strict: TestClient) -> None:
+    response = strict.get("/gradio_api/file=/somewhere")
+    assert response.headers["x-content-type-options"] == "nosniff"

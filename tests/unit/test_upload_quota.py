@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from classifiers import bounded_folder
 from classifiers.errors import BusyError
 from server import upload_quota
 from server.upload_quota import UploadQuota
 
 BOUND = 100_000
+
+
+@pytest.fixture(autouse=True)
+def files_count_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_folder, "LEAST_BYTES_OF_A_FILE", 0)
+    monkeypatch.setattr(upload_quota, "LEAST_BYTES", 0)
+
+
 AN_HOUR = 3_600
 
 
@@ -56,7 +66,7 @@ def test_the_folder_is_not_looked_through_for_every_upload(
 ) -> None:
     n_looks = 0
 
-    def counted(_: Path, max_bytes: int) -> int:
+    def counted(_: Path, max_bytes: int, max_seconds: float) -> int:
         nonlocal n_looks
         n_looks += 1
         return 0
@@ -67,6 +77,32 @@ def test_the_folder_is_not_looked_through_for_every_upload(
         quota.make_room(500)
     # 20,000 bytes are four times a twentieth of the bound; the first looks anyway.
     assert 4 <= n_looks <= 5
+
+
+def test_an_upload_goes_after_a_day(tmp_path: Path) -> None:
+    old, newer = (put(tmp_path, str(n), 10, n * AN_HOUR) for n in (25, 23))
+    UploadQuota(tmp_path, BOUND).make_room(10)
+    assert not old.exists() and newer.exists()
+
+
+def test_old_uploads_go_without_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = threading.Event()
+    quota = UploadQuota(tmp_path, BOUND)
+    monkeypatch.setattr(quota, "_sweep", looked.set)
+    quota.start()
+    assert looked.wait(20)
+
+
+def test_tiny_uploads_are_looked_after_as_larger_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One request may bring a thousand of them."""
+    monkeypatch.setattr(upload_quota, "LEAST_BYTES", BOUND)
+    quota, swept = UploadQuota(tmp_path, BOUND), []
+    monkeypatch.setattr(quota, "_sweep", lambda: swept.append(1))
+    for _ in range(3):
+        quota.make_room(1)
+    assert len(swept) == 3
 
 
 def test_uploads_whose_folder_is_gone_are_taken(tmp_path: Path) -> None:
