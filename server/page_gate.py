@@ -136,8 +136,6 @@ class PageGate:
             paths = _paths_in(content)
         except (ValueError, RecursionError):
             raise HTTPException(422, _NO_JSON) from None
-        if call and call["by_name"]:
-            self._check_parameters(call["name"], content)
         number = content.get("fn_index")
         # By its type: True is an int, and equal to 1.
         if number is None and call and call["name"] == PAGE_CALL:
@@ -147,6 +145,8 @@ class PageGate:
         for path in paths:
             if not _is_url(path):
                 self._check_path(path)
+        if call and call["by_name"]:
+            self._check_parameters(call["name"], content)
         # Half of a surrogate pair is no text, and no answer can repeat it.
         return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
 

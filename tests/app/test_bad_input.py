@@ -12,13 +12,13 @@ import anyio
 import httpx
 import pytest
 from browser.running_app import RunningApp
-from conftest import check_sentence
 from gradio_client import Client
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 from mcp.types import CallToolResult
 from odd_pictures import READABLE, UNREADABLE, encoded
 from PIL import Image
+from sentences import check_sentence
 
 Classify = Callable[..., dict[str, float]]
 SentenceOf = Callable[[Callable[[], object]], str]

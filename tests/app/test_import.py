@@ -111,3 +111,21 @@ def test_what_is_wrong_with_a_file_is_shown_and_nothing_changes(
     answer = open_file(models, uploaded(trained, "pt"), [])
     assert answer == (gr.skip(), gr.skip())
     assert "runs the code" in warnings_shown[0]
+
+
+def test_an_opened_head_counts_as_a_new_one_and_once(
+    models: LoadedModels, trained: Head, encoder: Encoder, uploads: Path
+) -> None:
+    """Else whoever may make no more classifiers would open files with their words."""
+    counted: list[tuple[int, int]] = []
+
+    def opened(head: Head) -> None:
+        path = export_head(head, uploads / "opened.safetensors")
+        open_file(models, str(path), [], None, lambda *numbers: counted.append(numbers))
+
+    opened(trained)
+    opened(trained)
+    assert counted == [(2, 2)]
+    forged = build_zero_shot_head(encoder, ("a", "b", "c"), ("a {}", "the {}"), name="Forged")
+    opened(replace(forged, weights=forged.weights[::-1].copy()))
+    assert (3, 6) in counted, "the head of its words was built and not counted"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import re
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
-from browser.running_app import RunningApp
+from browser.running_app import RunningApp, running_app
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 from mcp.types import CallToolResult, Tool
@@ -104,3 +106,33 @@ def test_a_file_of_the_server_is_not_read(call: Callable[..., CallToolResult]) -
     for image in ("/etc/passwd", "file:///etc/passwd", "app.py"):
         answer = call("classify", image=image, classifier="ages")
         assert answer.isError and "root:" not in text_of(answer)
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-Host", "Host"])
+def test_a_client_cannot_say_where_the_calls_of_assistants_go(
+    tiny_model: str, tmp_path: Path, header: str
+) -> None:
+    """Gradio would ask the host of the first call for ever after, with everybody's words."""
+    request = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "list_classifiers", "arguments": {}},
+    }
+    with (
+        running_app(tmp_path / "app", tiny_model) as served,
+        socket.create_server(("127.0.0.1", 0)) as elsewhere,
+    ):
+        elsewhere.settimeout(0)
+        response = httpx.post(
+            f"{served.url}/gradio_api/mcp/",
+            json=request,
+            headers={
+                header: f"127.0.0.1:{elsewhere.getsockname()[1]}",
+                "Accept": "application/json, text/event-stream",
+            },
+            timeout=60,
+        )
+        assert "cat_breeds" in response.text, response.text
+        with pytest.raises(BlockingIOError):  # nobody knocked
+            elsewhere.accept()

@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -28,6 +29,8 @@ from ui.state import PictureInHand
 
 Upload = Callable[[str, bytes], str]
 OK = 200
+KEEPER = LimitKeeper(Limits())
+REQUEST: Any = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"))
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +209,7 @@ def test_every_handler_that_takes_a_path_refuses_one_outside(
     assert len(told) == 3 and all("not here any more" in sentence for sentence in told)
     for call in (
         lambda: endpoints.classify(models, picture, "ages"),
-        lambda: endpoints.import_head(models, str(head)),
+        lambda: endpoints.import_head(models, KEEPER, str(head), REQUEST),
     ):
         with pytest.raises(gr.Error, match="not here any more"):
             call()
@@ -230,7 +233,7 @@ def test_every_handler_that_takes_a_path_takes_an_upload(
     assert create_section.read_file(upload("words.txt", b"cat\ndog")) == "cat\ndog"
     assert import_head.open_file(models, upload("head.safetensors", head), [])[0]
     assert endpoints.classify(models, lion, "ages")
-    assert endpoints.import_head(models, upload("head.safetensors", head))
+    assert endpoints.import_head(models, KEEPER, upload("head.safetensors", head), REQUEST)
     assert model_menu._second_opinion(models, library.encoder.model_name, lion, "ages", [], False)
     assert page.restore(models, [], {"picture": lion})[-1] == lion
     assert told == []
