@@ -9,6 +9,7 @@ leave enough memory for a photograph.
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import socket
 import sys
@@ -189,10 +190,13 @@ def _picture(message: dict[str, Any], pixels: int | None) -> Image.Image:
     if "error" in message:
         raise ImageError(message["error"])
     assert pixels is not None  # a picture comes with its pixels
-    with os.fdopen(pixels, "rb", buffering=0) as file:
-        file.seek(0)
-        width, height = message["size"]
-        return Image.frombytes("RGB", (width, height), file.read())
+    width, height = message["size"]
+    # By its beginning and not by its position, which the process shares.
+    try:
+        with mmap.mmap(pixels, 3 * width * height, access=mmap.ACCESS_READ) as data:
+            return Image.frombytes("RGB", (width, height), data.read())
+    finally:
+        os.close(pixels)
 
 
 def _too_much_memory(n_bytes: int | None) -> str:

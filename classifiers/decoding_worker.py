@@ -26,12 +26,14 @@ from classifiers.decoding_needs import (
 from classifiers.errors import ImageError
 from classifiers.files import unnamed_file
 from classifiers.images import open_picture
+from classifiers.memory import keep_freed_memory
 
 if sys.platform != "win32":
     import resource
 
 MESSAGE_BYTES = 65_536
 MAX_HEADER_BYTES = 64_000_000  # before it is known what decoding needs
+_KEPT_BYTES = 32 << 20  # of a photograph's, for the next one
 _BYTES_AT_ONCE = 8_000_000  # a small picture is handed over in one piece
 
 
@@ -112,6 +114,9 @@ def _data_bytes() -> int | None:
 
 def serve(channel: Channel) -> None:
     """Decodes one picture after the other until the other side closes."""
+    # For the pixels of all small pictures: to have new memory cleared takes a while.  The other
+    # side has read one before it sends the next.
+    kept = unnamed_file()
     while True:
         try:
             request, file = channel.receive()
@@ -121,12 +126,12 @@ def serve(channel: Channel) -> None:
             return
         with os.fdopen(file, "rb") as picture:
             try:
-                _answer(channel, request, picture)
+                _answer(channel, request, picture, kept)
             except (Stopped, ConnectionError):
                 continue
 
 
-def _answer(channel: Channel, request: dict[str, Any], file: BinaryIO) -> None:
+def _answer(channel: Channel, request: dict[str, Any], file: BinaryIO, kept: BinaryIO) -> None:
     limit = MemoryLimit(MAX_HEADER_BYTES)
     try:
         picture = _decode(channel, request, file, limit)
@@ -136,8 +141,7 @@ def _answer(channel: Channel, request: dict[str, Any], file: BinaryIO) -> None:
         limit.lift()
         channel.send({"out_of_memory": True})
     else:
-        with _in_memory(picture) as pixels:
-            channel.send({"size": picture.size}, pixels.fileno())
+        _hand_over(channel, picture, kept)
     finally:
         limit.lift()
 
@@ -169,22 +173,32 @@ def _decode(
     return open_picture(file, for_size=for_size, before_decoding=ask_by_header)
 
 
-def _in_memory(picture: Image.Image) -> BinaryIO:
-    """The pixels, uint8 `(height, width, 3)`, as a file without a name."""
-    file = unnamed_file()
+def _hand_over(channel: Channel, picture: Image.Image, kept: BinaryIO) -> None:
+    """Sends the pixels, uint8 `(height, width, 3)`, as a file without a name."""
+    if 3 * picture.width * picture.height <= _KEPT_BYTES:
+        kept.seek(0)
+        _write_pixels(picture, kept)
+        channel.send({"size": picture.size}, kept.fileno())
+        return
+    with unnamed_file() as file:
+        _write_pixels(picture, file)
+        channel.send({"size": picture.size}, file.fileno())
+
+
+def _write_pixels(picture: Image.Image, file: BinaryIO) -> None:
     rows = max(1, _BYTES_AT_ONCE // (3 * picture.width))
     for top in range(0, picture.height, rows):
         bottom = min(picture.height, top + rows)
         strip = picture.crop((0, top, picture.width, bottom)) if rows < picture.height else picture
         file.write(strip.tobytes())
     file.flush()
-    return file
 
 
 def main() -> None:
     # A picture that crashes a decoder should not leave a dump of memory behind.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(int(sys.argv[2]))
+    keep_freed_memory(_KEPT_BYTES)
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         serve(Channel(connection))
 

@@ -211,7 +211,7 @@ def _to_rgb(picture: Image.Image, factor: int) -> Image.Image:
     convert = _converter(picture)
     rows = max(1, _STRIP_PIXELS // width // factor) * factor
     if factor == 1 and rows >= height:
-        return convert(picture.copy())
+        return convert(picture)
     result = Image.new("RGB", (-(-width // factor), -(-height // factor)))
     for top in range(0, height, rows):
         strip = convert(picture.crop((0, top, width, min(height, top + rows))))

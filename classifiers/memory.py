@@ -52,16 +52,19 @@ def _available_bytes() -> int:
     return min(available, allowed - used + cached)
 
 
-def keep_freed_memory() -> None:
+def keep_freed_memory(n_bytes: int = 256 << 20) -> None:
     """Has the C library keep what a layer frees for the next one.
+
+    Args:
+        n_bytes: that are kept at most; blocks of a quarter of it are handed back.
 
     glibc hands a large block back at once, and the system has to find and clear it again:
     batches took a tenth longer.
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_TRIM_THRESHOLD, 256 << 20)
-        mallopt(_M_MMAP_THRESHOLD, 64 << 20)
+        mallopt(_M_TRIM_THRESHOLD, n_bytes)
+        mallopt(_M_MMAP_THRESHOLD, n_bytes // 4)
 
 
 def give_back_freed_memory() -> None:
