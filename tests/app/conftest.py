@@ -16,6 +16,7 @@ from sentences import check_sentence
 
 from classifiers.bounded_folder import BoundedFolder
 from classifiers.export_cache import ExportCache
+from classifiers.loading import LoadedModels
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +37,16 @@ def client(app: RunningApp, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def http(app: RunningApp) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=app.url, timeout=60) as connected:
         yield connected
+
+
+@pytest.fixture(scope="module")
+def models(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> LoadedModels:
+    """The tiny model, for handlers that are called directly."""
+    loaded = LoadedModels(
+        tmp_path_factory.mktemp("heads"), default=tiny_model, prepare_label_lists=False
+    )
+    loaded.library()
+    return loaded
 
 
 @pytest.fixture

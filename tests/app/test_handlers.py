@@ -30,15 +30,6 @@ from ui.state import (
 Upload = Callable[[str, bytes], str]
 
 
-@pytest.fixture(scope="module")
-def models(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> LoadedModels:
-    loaded = LoadedModels(
-        tmp_path_factory.mktemp("heads"), default=tiny_model, prepare_label_lists=False
-    )
-    loaded.library()
-    return loaded
-
-
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The sentences shown above the page."""

@@ -33,15 +33,6 @@ KEEPER = LimitKeeper(Limits())
 REQUEST: Any = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"))
 
 
-@pytest.fixture(scope="module")
-def models(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> LoadedModels:
-    loaded = LoadedModels(
-        tmp_path_factory.mktemp("heads"), default=tiny_model, prepare_label_lists=False
-    )
-    loaded.library()
-    return loaded
-
-
 @pytest.fixture
 def secret(tmp_path: Path, photo: Path) -> Path:
     """A picture outside the folder of uploads."""
