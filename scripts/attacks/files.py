@@ -148,7 +148,8 @@ def _alike(one: Answer, other: Answer, pair: Pair) -> bool:
 
 def _told(text: str, pair: Pair) -> str:
     """`text` without the path itself, and without what differs in every answer."""
-    for path in (pair.present, pair.absent):
+    # The longer first: one may begin with the other.
+    for path in sorted((pair.present, pair.absent), key=len, reverse=True):
         for written in (path, quote(path), path.rpartition("/")[2]):
             text = text.replace(written, "PATH")
     text = re.sub(r'"(event_id|duration|average_duration)": ?("[^"]*"|[\d.e-]+)', "", text)
