@@ -24,6 +24,7 @@ from classifiers.causal_text import CausalTextTower
 from classifiers.computing import compute
 from classifiers.images import PictureSource, open_picture
 from classifiers.memory import keep_freed_memory
+from classifiers.model_calibration import ModelCalibration
 from classifiers.models import ModelCard, ModelSource
 from classifiers.padded_text import PaddedTextTower
 
@@ -61,6 +62,7 @@ class Encoder:
         logit_bias: 0 where the model has none.
         activation: `"softmax"`, or `"sigmoid"` for models trained with a bias (SigLIP).
         context_length: tokens the text tower reads, start and end tokens included.
+        calibration: what was measured of the model, where it comes with that.
     """
 
     def __init__(
@@ -70,11 +72,13 @@ class Encoder:
         model: Any,  # an open_clip.CLIP or CustomTextCLIP, whose attributes differ
         preprocess: Compose,
         tokenizer: Callable[..., torch.Tensor],
+        calibration: ModelCalibration | None = None,
     ) -> None:
         self.model = model
         self.model_name = source.name
         self.card: ModelCard = source.card
         self.fingerprint = fingerprint
+        self.calibration = calibration
         # What follows resizing and cropping is done for a whole batch: many threads with
         # torch's small operations each are in each other's way.
         *resize_and_crop, _to_tensor, _normalise = preprocess.transforms

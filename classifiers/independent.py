@@ -1,8 +1,9 @@
 """Each class on its own: several may be right, or none.
 
-A sigmoid model (SigLIP) is made for that.  For a softmax model, each class is compared with
-the same templates about "something": the softmax over just those two, which does not force
-a choice among the classes.  Its numbers are the model's, not calibrated frequencies.
+A sigmoid model (SigLIP) is made for that.  A model with a calibration has measured how often
+a class is on a picture at which cosine.  For any other softmax model, each class is compared
+with the same templates about "something": the softmax over just those two, which does not
+force a choice among the classes.  Those numbers are the model's, not calibrated frequencies.
 """
 
 from __future__ import annotations
@@ -29,10 +30,16 @@ def predict_independently(
         image_embeddings: `(n, embed_dim)`, normalised or not.
 
     Returns:
-        As `Head.predict`; abstains where every class is less likely than "something".
+        As `Head.predict`; abstains where every class is less likely than not.
     """
     if head.activation == "sigmoid":
         return _abstaining(head.predict(image_embeddings, k))
+    calibration = library.encoder.calibration
+    if calibration is not None:
+        similarities = head.logits(image_embeddings)[1]
+        on_picture = calibration.independent_logits(similarities, head.weights)
+        probabilities = 0.5 * (1.0 + np.tanh(0.5 * on_picture))
+        return _abstaining(head.rank(on_picture, probabilities, similarities, k))
     anything = library.create(ANYTHING, head.templates or _PLAIN_TEMPLATES, (ANYTHING,))
     logits, similarities = head.logits(image_embeddings)
     against = anything.logits(image_embeddings)[0]  # (n, 1)

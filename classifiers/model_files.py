@@ -12,9 +12,13 @@ import open_clip
 import safetensors
 import torch
 
-from classifiers import text_files
+from classifiers import (
+    builtin_tower,  # noqa: F401, registers an architecture with timm
+    text_files,
+)
 from classifiers.encoder import Encoder
 from classifiers.errors import ModelError
+from classifiers.model_calibration import CALIBRATION_FILE, ModelCalibration
 from classifiers.models import WEIGHTS_FILE, ModelSource, find_model
 
 # What open_clip, timm and safetensors raise on files that are damaged or do not fit.
@@ -69,8 +73,28 @@ def load_encoder_from(source: ModelSource, folder: Path) -> Encoder:
         raise ModelError(f"The model “{source.name}” cannot be loaded: {reason}.") from error
     except ImportError as error:
         raise ModelError(f"The model “{source.name}” needs a library: {error}") from error
-    fingerprint = _file_digest(folder / WEIGHTS_FILE)[:16]
-    return Encoder(source, fingerprint, model.eval().float(), preprocess, tokenizer)
+    measured = folder / CALIBRATION_FILE
+    has_calibration = measured.is_file()
+    fingerprint = _digest(folder / WEIGHTS_FILE, *([measured] if has_calibration else []))[:16]
+    encoder = Encoder(
+        source,
+        fingerprint,
+        model.eval().float(),
+        preprocess,
+        tokenizer,
+        _load_calibration(source, measured) if has_calibration else None,
+    )
+    calibration = encoder.calibration
+    if calibration is not None and calibration.embeddings.shape[1] != encoder.embed_dim:
+        raise ModelError(f"{CALIBRATION_FILE} of “{source.name}” was measured of another model.")
+    return encoder
+
+
+def _load_calibration(source: ModelSource, path: Path) -> ModelCalibration:
+    try:
+        return ModelCalibration.load(path)
+    except (ValueError, OSError) as error:
+        raise ModelError(f"The model “{source.name}” cannot be loaded: {error}.") from error
 
 
 def _wants_quick_gelu(source: ModelSource) -> bool:
@@ -119,10 +143,11 @@ def _load_tokenizer(folder: Path) -> Callable[..., torch.Tensor]:
     )
 
 
-def _file_digest(path: Path) -> str:
-    """SHA-256 in hex: tells two versions of the weights under one name apart."""
+def _digest(*paths: Path) -> str:
+    """SHA-256 in hex of files: tells two versions of a model under one name apart."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()

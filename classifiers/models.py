@@ -16,7 +16,6 @@ else:
     import tomli as tomllib
 
 from classifiers.errors import ModelError
-from classifiers.prompts import brief
 
 ASSETS_DIR = Path(__file__).resolve().parent.parent / "assets"
 BUILTIN = "builtin"
@@ -49,7 +48,6 @@ class ModelCard:
     download_mb: int | None = None
     licence: str = ""
     languages: str = ""  # "English", "many", or empty where unknown
-    none_of_these_similarity: float | None = None  # cosine; a best answer below is no answer
 
 
 @dataclass(frozen=True)
@@ -180,18 +178,8 @@ def _local_card(name: str, directory: Path) -> ModelCard:
             embed_dim=config["model_cfg"]["embed_dim"],
             licence=str(entry.get("licence", "")),
             languages=str(entry.get("languages", "")),
-            none_of_these_similarity=_cosine(entry.get("none_of_these_similarity")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"The card {CARD_FILE} of the model “{name}” cannot be read: {error}"
         ) from error
-
-
-def _cosine(value: object) -> float | None:
-    if value is None:
-        return None
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not -1 <= value <= 1:  # type: ignore[operator]
-        raise ValueError(f"none_of_these_similarity {brief(value)} is no cosine.")
-    return float(value)  # type: ignore[arg-type]

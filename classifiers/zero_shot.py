@@ -50,6 +50,7 @@ def build_zero_shot_head(
 
         sums += encode(class_prompts(classes, (template,)), report)
     weights = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    calibration = encoder.calibration
     return Head(
         name=name,
         classes=classes,
@@ -57,13 +58,15 @@ def build_zero_shot_head(
         weights=weights,
         model=encoder.model_name,
         fingerprint=encoder.fingerprint,
-        logit_scale=encoder.logit_scale,
+        logit_scale=(
+            encoder.logit_scale if calibration is None else calibration.logit_scale(len(classes))
+        ),
         logit_bias=encoder.logit_bias,
         activation=encoder.activation,
         image_size=encoder.image_size,
         mean=encoder.mean,
         std=encoder.std,
-        abstain_below=encoder.card.none_of_these_similarity,
+        abstain_below=None if calibration is None else calibration.abstain_below(weights),
     )
 
 

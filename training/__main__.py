@@ -10,28 +10,29 @@ import torch
 
 from training import steps
 from training.architecture import DEFAULT_FOLDER
+from training.collections import COLLECTIONS
+
+EPOCHS = {"text": 6, "hypernyms": 3, "projection": 12}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line; every step has the folder it works in and a number of threads."""
+    """The command line: a sub-parser a step, each with the flags it reads."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("step", choices=list(steps.STEPS))
-    parser.add_argument("--work", type=Path, required=True, help="folder for what steps leave")
-    parser.add_argument("--data", type=Path, help="folder with tiny-imagenet-200/ and cifar10/")
-    parser.add_argument("--out", type=Path, default=DEFAULT_FOLDER, help="checkpoint folder")
-    parser.add_argument("--start", type=Path, help="checkpoint to go on from, its words kept")
-    parser.add_argument(
-        "--average",
-        type=Path,
-        nargs="*",
-        default=[],
-        help="earlier checkpoints to average with the image tower, by finish",
-    )
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--epochs", type=int, default=6, help="of the text tower")
-    parser.add_argument("--plan", default="48x6,64x4,96x2", help="PIXELSxEPOCHS of the image tower")
-    parser.add_argument("--round", type=int, default=1, help="of image training; 2 goes on from 1")
-    parser.add_argument("--rate", type=float, default=0.15, help="peak of the image tower's")
+    step_parsers = parser.add_subparsers(dest="step", required=True)
+    for name, run in steps.STEPS.items():
+        step = step_parsers.add_parser(name, help=run.__doc__)
+        step.add_argument("--work", type=Path, required=True, help="folder for what steps leave")
+        step.add_argument("--threads", type=int, default=torch.get_num_threads())
+        step.add_argument("--out", type=Path, default=DEFAULT_FOLDER, help="checkpoint folder")
+        if name in steps.NEEDS_DATA:
+            step.add_argument("--data", type=Path, required=True, help="folder of git repositories")
+        if name in EPOCHS:
+            step.add_argument("--epochs", type=int, default=EPOCHS[name])
+        if name in ("hypernyms", "projection"):
+            step.add_argument("--start", type=Path, help="checkpoint whose text tower goes on")
+        if name == "features":
+            step.add_argument("--collection", choices=list(COLLECTIONS), action="append")
+            step.add_argument("--views", type=int, default=3, help="views of a training picture")
     return parser.parse_args(arguments)
 
 
@@ -39,6 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs one step."""
     options = parse_arguments(arguments)
     torch.set_num_threads(options.threads)
+    options.work.mkdir(parents=True, exist_ok=True)
     steps.STEPS[options.step](options)
 
 

@@ -9,10 +9,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from open_clip import CLIP, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip import CLIP
+from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
+
+import classifiers.builtin_tower  # noqa: F401, registers the image tower with timm
 
 EMBED_DIM = 384
 CONFIG_FILE = "open_clip_config.json"
@@ -25,16 +29,6 @@ def read_config(folder: Path = DEFAULT_FOLDER) -> dict[str, Any]:
     return json.loads((folder / CONFIG_FILE).read_text())
 
 
-def preprocess_config() -> dict[str, Any]:
-    """How open_clip prepares a picture: short side resized, centre crop, CLIP's statistics."""
-    return {
-        "mean": list(OPENAI_DATASET_MEAN),
-        "std": list(OPENAI_DATASET_STD),
-        "interpolation": "bicubic",
-        "resize_mode": "shortest",
-    }
-
-
 def build_model(config: dict[str, Any]) -> CLIP:
     """Both towers with random weights, float32, image convolutions channels last."""
     model = CLIP(**config["model_cfg"])
@@ -45,22 +39,6 @@ def build_model(config: dict[str, Any]) -> CLIP:
 def read_checkpoint(model: CLIP, folder: Path) -> None:
     """Fills `model` with the weights `write_checkpoint` wrote to `folder`."""
     model.load_state_dict(load_file(folder / WEIGHTS_FILE))
-
-
-def average_image_towers(model: CLIP, folders: list[Path]) -> None:
-    """Gives `model` the mean of its image tower's weights and those of `folders`' checkpoints.
-
-    All must be of one course of training, whose rounds lie in one valley. What each learned
-    last and least surely averages out.
-
-    Source: Wortsman et al. 2022, Model soups, section 2.
-    """
-    own = model.visual.state_dict()
-    others = [load_file(folder / WEIGHTS_FILE) for folder in folders]
-    for name, tensor in own.items():
-        if tensor.is_floating_point():
-            tensor.add_(sum(other[f"visual.{name}"].float() for other in others))
-            tensor.div_(1 + len(others))
 
 
 def encode_tokens(model: CLIP, tokens: torch.Tensor) -> torch.Tensor:
@@ -77,11 +55,16 @@ def encode_tokens(model: CLIP, tokens: torch.Tensor) -> torch.Tensor:
     return model.ln_final(x) @ model.text_projection
 
 
-def encode_pictures(model: CLIP, pixels: torch.Tensor) -> torch.Tensor:
-    """Prepared pictures (n, 3, size, size) → unit rows (n, 384), float32."""
-    with torch.autocast("cpu", torch.bfloat16):
-        features = model.visual(pixels)
-    return functional.normalize(features.float(), dim=-1)
+@torch.inference_mode()
+def encode_all(model: CLIP, texts: list[str], batch_size: int = 512) -> np.ndarray:
+    """Texts → float32 (n, embed_dim), unit rows; sorted by length inside, to pad little."""
+    tokenizer = SimpleTokenizer(context_length=model.context_length)
+    tokens = torch.cat([tokenizer(texts[i : i + 4096]) for i in range(0, len(texts), 4096)])
+    order = tokens.argmax(-1).argsort()
+    rows = torch.empty(len(texts), model.text_projection.shape[1])
+    for chosen in order.split(batch_size):
+        rows[chosen] = functional.normalize(encode_tokens(model, tokens[chosen]), dim=-1)
+    return rows.numpy()
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

@@ -1,9 +1,14 @@
 """Honest probabilities: the temperature of the softmax, its error, and "none of these".
 
-Numpy only; works on cosine similarities. Knows no network.
+Works on embeddings and cosine similarities. Knows no network.
 """
 
+from dataclasses import dataclass, replace
+
 import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from classifiers.model_calibration import ModelCalibration, typical_and_spread
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -50,18 +55,76 @@ def fit_logit_scale(label_sets: list[tuple[np.ndarray, np.ndarray]]) -> float:
     return float(scales[int(np.argmin(errors))])
 
 
-def none_of_these(
-    known: np.ndarray, strangers: np.ndarray, false_alarms: float = 0.1
-) -> tuple[float, float]:
-    """The cosine under which the best answer is probably none.
+@dataclass(frozen=True, eq=False)
+class HalfSet:
+    """Pictures asked about classes that only some of them show.
 
-    Args:
-        known: best cosine of pictures whose class is in the label set, (n,).
-        strangers: best cosine of pictures whose class is not, (m,).
-        false_alarms: share of the known that may fall below.
-
-    Returns:
-        (threshold, share of the strangers below it).
+    Attributes:
+        weights: class embeddings (n_classes, d), unit rows.
+        images: image embeddings (n, d), unit rows.
+        is_inside: whether a picture shows one of the classes, bool (n,).
     """
-    threshold = float(np.quantile(known, false_alarms))
-    return threshold, float((strangers < threshold).mean())
+
+    weights: np.ndarray
+    images: np.ndarray
+    is_inside: np.ndarray
+
+
+def balanced_accuracy(threshold: float, half_set: HalfSet) -> float:
+    """Mean of the shares rightly kept and rightly noticed, where a picture below is noticed."""
+    best = (half_set.images @ half_set.weights.T).max(-1)
+    kept = (best[half_set.is_inside] >= threshold).mean()
+    noticed = (best[~half_set.is_inside] < threshold).mean()
+    return float(kept + noticed) / 2
+
+
+def fit_none_of_these(calibration: ModelCalibration, half_sets: list[HalfSet]) -> ModelCalibration:
+    """`calibration` with the closeness and the quantile that tell inside from outside best."""
+    best, chosen = -1.0, calibration
+    for closeness in np.arange(0.5, 1.0, 0.05):
+        for quantile in np.arange(0.3, 0.99, 0.05):
+            tried = replace(calibration, closeness=float(closeness), quantile=float(quantile))
+            scores = [
+                balanced_accuracy(tried.abstain_below(each.weights), each) for each in half_sets
+            ]
+            if np.mean(scores) > best:
+                best, chosen = float(np.mean(scores)), tried
+    return chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Pictures of which each shows one of the classes: unit rows, and int64 (n,)."""
+
+    weights: np.ndarray
+    images: np.ndarray
+    truth: np.ndarray
+
+
+WRONG_CLASSES = 4  # asked of each picture beside its own: one answer in five is yes
+
+
+def fit_independent(
+    calibration: ModelCalibration, sets: list[Labelled], seed: int = 0
+) -> ModelCalibration:
+    """`calibration` with the logistic regression of "this class is on the picture"."""
+    rng = np.random.default_rng(seed)
+    rows, answers = [], []
+    for each in sets:
+        similarities = each.images @ each.weights.T
+        typical, spread = typical_and_spread(calibration.embeddings @ each.weights.T)
+        own = np.arange(len(each.truth))
+        shifts = rng.integers(1, len(each.weights), (WRONG_CLASSES, len(own)))
+        for classes, answer in [
+            (each.truth, 1),
+            *(((each.truth + shift) % len(each.weights), 0) for shift in shifts),
+        ]:
+            columns = (similarities[own, classes], typical[classes], spread[classes])
+            rows.append(np.stack(columns, axis=1))
+            answers.append(np.full(len(own), answer))
+    fitted = LogisticRegression(C=1e4, max_iter=1000).fit(
+        np.concatenate(rows), np.concatenate(answers)
+    )
+    cosine, of_typical, of_spread = map(float, fitted.coef_[0])
+    numbers = (cosine, of_typical, of_spread, float(fitted.intercept_[0]))
+    return replace(calibration, independent=numbers)

@@ -1,44 +1,65 @@
 """The steps in order, each from files to files; what they compute is in their own modules."""
 
 import argparse
-import json
-from functools import partial
-from pathlib import Path
+import random
 
 import numpy as np
 import torch
 from open_clip import CLIP
 
 from classifiers import label_list_ids, load_label_list
+from classifiers.builtin_tower import WordProjection
 from training.architecture import (
-    average_image_towers,
+    EMBED_DIM,
     build_model,
+    encode_all,
     load_state,
     read_checkpoint,
     read_config,
 )
-from training.captions import caption_of
+from training.backbone import backbone_classifier
+from training.captions import Caption, build_vocabulary, caption_distributions, caption_of
+from training.collections import COLLECTIONS, Photograph, flickr_captions
 from training.corpus import build_corpus
-from training.emoji_pictures import emoji_caption, emoji_names, render_emoji
-from training.finish import finish_checkpoint, moved_prompts, word_vectors_of
-from training.image_tower import ImageData, WordTable, train_image_tower
-from training.leave_out import measure_left_out
-from training.pictures import CIFAR10_WORDNET_IDS, load_cifar10, load_tiny_imagenet
-from training.refit import refit_projection
-from training.targets import CommonParts
+from training.evaluate import DEFAULT_TEMPLATE
+from training.features import FEATURES, compute_view, load_views, open_backbone
+from training.finish import (
+    BACKGROUND_PICTURES,
+    EVEN,
+    HeldOut,
+    assemble,
+    checkpoint_config,
+    fit_calibration,
+    write_calibrated,
+    write_uncalibrated,
+)
+from training.hypernyms import NAME_FRAMES, name_targets, visible_names
+from training.inverted import invert
+from training.labels import is_wordnet_id, label_caption
+from training.projection import (
+    CaptionedPictures,
+    KeptTexts,
+    Settings,
+    Source,
+    Targets,
+    Trainee,
+    train_projection,
+)
+from training.targets import CommonParts, unit
 from training.teacher import Teacher, embed_corpus, load_corpus
 from training.text_tower import initialise_tokens, tokenize, train_text_tower
-from training.word_table import Words, build_words, word_vectors
 
-CIFAR10_AN_EPOCH = 10_000
-EMOJI_AN_EPOCH = 6_000
-EMOJI_COPIES = 6
 FREQUENT_NOUNS = 6_000
-NOT_CAPTIONS = ("famous_people", "ages", "abstract_nouns")  # lists no picture here could show
-SUMMARY = (
-    "Knows everyday things, animals and food as TinyImageNet, CIFAR-10 and emoji show them; "
-    "not faces, written text, rare breeds or anything small."
+NOT_SEEN = ("famous_people", "ages", "abstract_nouns")  # lists no picture here could show
+VECTOR_FRAMES = ("{}", "a photo of a {}", DEFAULT_TEMPLATE)
+TRAINED_ON = (
+    *("flickr", "professions", "dishes", "groceries"),
+    *("flags", "clothes", "styles", "tiny_imagenet"),
 )
+MOST_OF_A_BATCH = 6_000  # pictures of one collection that count for its share of a batch
+INVERTED_FEATURES, INVERTED_WEIGHT = 20_000, 12_000
+KEPT_PROMPTS = 110_000  # of the corpus, whose embeddings the text tower keeps
+IMAGENET_REPEATS = 4  # of a name of the backbone's classes, in every frame
 
 
 def corpus(options: argparse.Namespace) -> None:
@@ -49,25 +70,6 @@ def corpus(options: argparse.Namespace) -> None:
     embed_corpus(training, options.work / "corpus" / "train", teacher)
 
 
-def common_parts(work: Path) -> CommonParts:
-    """The frames' means of the corpus, measured once."""
-    path = work / "common_parts.npz"
-    if not path.exists():
-        CommonParts.measure(*load_corpus(work / "corpus" / "train")).save(path)
-    return CommonParts.load(path)
-
-
-def corpus_targets(work: Path, context_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The corpus as the text tower reads it: tokens, and targets float16 (n, 384)."""
-    prompts, embeddings = load_corpus(work / "corpus" / "train")
-    frames = [prompt.frame for prompt in prompts]
-    targets = common_parts(work).take_out(embeddings, frames).astype(np.float16)
-    tokens_path = work / "corpus" / "tokens.npy"
-    if not tokens_path.exists():
-        np.save(tokens_path, tokenize([prompt.text for prompt in prompts], context_length))
-    return np.load(tokens_path), targets
-
-
 def text(options: argparse.Namespace) -> None:
     """Distils the teacher into the text tower."""
     torch.manual_seed(0)
@@ -75,164 +77,240 @@ def text(options: argparse.Namespace) -> None:
     state_path = options.work / "text.pt"
     if load_state(state_path) is None:
         initialise_tokens(model, Teacher())
-    tokens, targets = corpus_targets(options.work, model.context_length)
-    train_text_tower(model, tokens, targets, state_path, options.epochs)
+    prompts, embeddings = load_corpus(options.work / "corpus" / "train")
+    common = CommonParts.measure(prompts, embeddings)
+    targets = common.take_out(embeddings, [prompt.frame for prompt in prompts])
+    tokens = tokenize([prompt.text for prompt in prompts], model.context_length)
+    train_text_tower(model, tokens, targets.astype(np.float16), state_path, options.epochs)
 
 
-def words(options: argparse.Namespace) -> None:
-    """Writes the vocabulary, its vectors and what each class of pictures should be called.
-
-    The vectors are the teacher's, or with `--start` the text tower's of that checkpoint.
-    """
-    cache = options.work / "cache"
-    tiny = load_tiny_imagenet(options.data / "tiny-imagenet-200", "train", cache)
-    captions = [caption_of(each) for each in [*tiny.wordnet_ids, *CIFAR10_WORDNET_IDS]]
-    _, _, signs = render_emoji(EMOJI_COPIES, tiny.pixels[::50], cache / "emoji.npy")
-    names = emoji_names()
-    captions += [emoji_caption(sign, names[sign]) for sign in signs]
-    lists = [each for each in label_list_ids() if each not in NOT_CAPTIONS]
-    listed = [word for each in lists for word in load_label_list(each).classes]
-    likely = list(load_label_list("nouns").classes)
+def text_tower_before(options: argparse.Namespace) -> CLIP:
+    """The text tower that `text` left, or that of the checkpoint `--start`."""
+    folder = options.start or options.out
+    model = build_model(read_config(folder))
     if options.start:
-        model = build_model(read_config(options.start))
-        read_checkpoint(model, options.start)
-        vectors_of = partial(word_vectors_of, model)
+        read_checkpoint(model, folder)
+    elif state := load_state(options.work / "text.pt"):
+        model.load_state_dict(state["model"], strict=False)
     else:
-        common = common_parts(options.work)
-        vectors_of = partial(word_vectors, common=common, teacher=Teacher())
-    named = len(tiny.wordnet_ids)
-    made = build_words(captions, named, FREQUENT_NOUNS, listed, likely, vectors_of)
-    made.save(options.work / "words.npz")
+        raise FileNotFoundError("Run the step `text` first, or name a checkpoint with --start.")
+    return model.float()
 
 
-def picture_sources(options: argparse.Namespace) -> list[ImageData]:
-    """TinyImageNet, CIFAR-10 and emoji, their rows counted on from one to the next."""
-    cache = options.work / "cache"
-    tiny = load_tiny_imagenet(options.data / "tiny-imagenet-200", "train", cache)
-    cifar = load_cifar10(options.data / "cifar10", "train", cache)
-    emoji, which, _ = render_emoji(EMOJI_COPIES, tiny.pixels[::50], cache / "emoji.npy")
-    first = np.cumsum([0, len(tiny.wordnet_ids), len(cifar.wordnet_ids)])
-    parts = [
-        (tiny.pixels, tiny.labels, len(tiny.labels), True),
-        (cifar.pixels, cifar.labels, CIFAR10_AN_EPOCH, False),
-        (emoji, which, EMOJI_AN_EPOCH, False),
-    ]
-    return [
-        ImageData(torch.from_numpy(pixels), torch.from_numpy(rows + start), an_epoch, named)
-        for start, (pixels, rows, an_epoch, named) in zip(first, parts, strict=True)
-    ]
+def imagenet_captions() -> list[Caption]:
+    """The captions of the backbone's thousand classes, in its order (that of their ids)."""
+    from timm.data import ImageNetInfo
+
+    return [caption_of(each) for each in ImageNetInfo("imagenet-1k").label_names()]
 
 
-def load_towers(
-    options: argparse.Namespace, text_states: list[Path]
-) -> tuple[CLIP, WordTable, Words]:
-    """Both towers as far as they are trained, and the words where the pictures moved them.
+def hypernyms(options: argparse.Namespace) -> None:
+    """Teaches the text tower WordNet's "is a", its other sentences beside that."""
+    model = text_tower_before(options)
+    names = visible_names()
+    likely = frozenset(load_label_list("nouns").classes)
 
-    The text tower is the first of `text_states` that is there. With `--start` both towers
-    begin as that checkpoint's, and the words stay where its text tower has them.
-    """
-    model = build_model(read_config(options.out))
-    known = Words.load(options.work / "words.npz")
-    table = WordTable(known)
-    if options.start:
-        read_checkpoint(model, options.start)
-        table.moved.requires_grad_(False)
-    for path in (options.work / f"image-{n}.pt" for n in range(options.round, 0, -1)):
-        if state := load_state(path):
-            model.visual.load_state_dict(state["average"])
-            earlier = json.loads(path.with_suffix(".json").read_text())
-            words = state["table"]
-            table.carry_over(known.vocabulary, earlier, words["moved"], words["log_scales"])
-            break
-    for path in text_states:
-        if state := load_state(path):
-            model.load_state_dict(state["model"], strict=False)
-            break
-    return model, table, known
+    def embed(words: list[str]) -> np.ndarray:
+        plain, framed = (
+            encode_all(model, [frame.format(word) for word in words]) for frame in NAME_FRAMES[::2]
+        )
+        return unit(plain + framed)
 
-
-def epochs_of(plan: str) -> list[int]:
-    """A plan such as "48x2,64x1" → pixels of each epoch: [48, 48, 64]."""
-    parts = [part.split("x") for part in plan.split(",")]
-    return [int(pixels) for pixels, epochs in parts for _ in range(int(epochs))]
+    targets = dict(zip(names, name_targets(names, embed, likely), strict=True))
+    prompts = [prompt.text for prompt in build_corpus()[0][:KEPT_PROMPTS]]
+    wanted = [*encode_all(model, prompts)]
+    rng = random.Random(0)
+    for name in names:
+        prompts.append(rng.choice(NAME_FRAMES).format(name))
+        wanted.append(targets[name])
+    for caption in imagenet_captions():
+        for name in {caption.name, *caption.synonyms} & set(names):
+            for frame in NAME_FRAMES * IMAGENET_REPEATS:
+                prompts.append(frame.format(name))
+                wanted.append(targets[name])
+    tokens = tokenize(prompts, model.context_length)
+    kept = np.stack(wanted).astype(np.float16)
+    state_path = options.work / "hypernyms.pt"
+    train_text_tower(model, tokens, kept, state_path, options.epochs, peak_rate=4e-4)
 
 
-def image(options: argparse.Namespace) -> None:
-    """Trains the image tower against the word vectors, on from an earlier round if any."""
-    torch.manual_seed(0)
-    state_path = options.work / f"image-{options.round}.pt"
-    model, table, known = load_towers(options, [options.work / "text.pt"])
-    state_path.with_suffix(".json").write_text(json.dumps(known.vocabulary))
-    watched = load_tiny_imagenet(options.data / "tiny-imagenet-200", "val", options.work / "cache")
-    train_image_tower(
+def features(options: argparse.Namespace) -> None:
+    """Writes the backbone's features of every picture, in `--views` views."""
+    session = open_backbone(options.work, options.threads)
+    chosen = options.collection or list(COLLECTIONS)
+    for view in range(options.views):
+        for name in chosen:
+            if view == 0 or name in TRAINED_ON:
+                compute_view(COLLECTIONS[name], options.data, options.work, view, session)
+
+
+def photographs_of(options: argparse.Namespace, name: str) -> list[Photograph]:
+    """The pictures of a collection, in the order of their features."""
+    collection = COLLECTIONS[name]
+    return collection.photographs(collection.open(options.data))
+
+
+def word_vectors(model: CLIP, words: list[str]) -> np.ndarray:
+    """What the text tower makes of each word, the mean over a few frames: unit rows."""
+    total = sum(encode_all(model, [frame.format(w) for w in words]) for frame in VECTOR_FRAMES)
+    return unit(np.asarray(total))
+
+
+def projection(options: argparse.Namespace) -> None:
+    """Trains class vectors, projection and text tower on the features and the captions."""
+    settings = Settings(epochs=options.epochs)
+    torch.manual_seed(settings.seed)
+    before = text_tower_before(options) if options.start else None
+    model = before or build_model(read_config(options.out))
+    if state := load_state(options.work / "hypernyms.pt"):
+        model.load_state_dict(state["model"], strict=False)
+    photographs = {name: photographs_of(options, name) for name in TRAINED_ON}
+    taught = {name: [p for p in each if not p.is_held_out] for name, each in photographs.items()}
+    views = {
+        name: torch.from_numpy(load_views(COLLECTIONS[name], each, options.work)[0])
+        for name, each in photographs.items()
+    }
+    labels = sorted(
+        {
+            p.label
+            for each in taught.values()
+            for p in each
+            if p.label and not is_wordnet_id(p.label)
+        }
+    )
+    captions = imagenet_captions()
+    vocabulary, targets = vocabulary_targets(model, captions, labels)
+    classifier = backbone_classifier()
+    row_of = {label: row for row, label in enumerate(labels)}
+    sources = picture_sources(views, taught, row_of, classifier)
+    kept = kept_texts(model, vocabulary, captions)
+    start = WordProjection(FEATURES, EMBED_DIM, settings.dropout)
+    with torch.no_grad():
+        start.class_vectors.copy_(
+            torch.nn.functional.normalize(targets.classes @ targets.vectors, dim=-1)
+        )
+    said = flickr_captions(options.data)
+    texts = [said[p.path.rsplit("/", 1)[1]][:5] for p in taught["flickr"]]
+    tokens = tokenize([caption for five in texts for caption in five], model.context_length)
+    captioned = CaptionedPictures(views["flickr"], torch.from_numpy(tokens).view(len(texts), 5, -1))
+    train_projection(
+        Trainee(start, classifier),
         model,
-        table,
-        picture_sources(options),
-        state_path,
-        epochs_of(options.plan),
-        peak_rate=options.rate,
-        watched=(torch.from_numpy(watched.pixels[:2000]), torch.from_numpy(watched.labels[:2000])),
+        captioned,
+        sources,
+        targets,
+        kept,
+        options.work / "projection.pt",
+        settings,
     )
 
 
-def align(options: argparse.Namespace) -> None:
-    """Teaches the text tower where the pictures moved the words, the corpus beside them."""
-    model, table, known = load_towers(options, [options.work / "text.pt"])
-    mentioned = table.mentioned(torch.arange(len(known.wanted)))
-    caption_words = set(torch.nonzero(mentioned).squeeze(1).tolist())
-    vectors = table.vectors().detach().numpy()
-    prompts, moved = moved_prompts(known.vocabulary, vectors, caption_words)
-    tokens, targets = corpus_targets(options.work, model.context_length)
-    tokens = np.concatenate(
-        [tokens, tokenize([prompt.text for prompt in prompts], model.context_length)]
+def vocabulary_targets(
+    model: CLIP, captions: list[Caption], labels: list[str]
+) -> tuple[list[str], Targets]:
+    """Every word that a picture may be called, and how much of the softmax each should get."""
+    of_labels = [label_caption(label) for label in labels]
+    lists = [each for each in label_list_ids() if each not in NOT_SEEN]
+    listed = [word for each in lists for word in load_label_list(each).classes]
+    vocabulary = build_vocabulary([*captions, *of_labels], FREQUENT_NOUNS, listed)
+    vectors = word_vectors(model, vocabulary)
+    likely = frozenset(load_label_list("nouns").classes)
+    shares = caption_distributions([*captions, *of_labels], vocabulary, vectors, likely)
+    known = len(captions)
+    return vocabulary, Targets(
+        torch.from_numpy(vectors),
+        torch.from_numpy(shares[:known]),
+        torch.from_numpy(shares[known:]),
     )
-    targets = np.concatenate([targets, moved])
-    state_path = options.work / f"aligned-{options.round}.pt"
-    train_text_tower(model, tokens, targets, state_path, epochs=1, peak_rate=4e-4)
+
+
+def picture_sources(
+    views: dict[str, torch.Tensor],
+    taught: dict[str, list[Photograph]],
+    row_of: dict[str, int],
+    classifier: torch.nn.Linear,
+) -> list[Source]:
+    """The collections by their share of a batch, and inverted features of every class."""
+    pool = torch.cat([each[:, 0].float() for each in views.values()])
+    with torch.no_grad():
+        inverted = invert(pool, classifier.weight, classifier.bias, INVERTED_FEATURES)
+    weights = {name: min(len(each), MOST_OF_A_BATCH) for name, each in views.items()}
+    total = sum(weights.values()) + INVERTED_WEIGHT
+    sources = [
+        Source(
+            views[name],
+            torch.tensor([row_of.get(p.label, -1) for p in taught[name]]),
+            weights[name] / total,
+        )
+        for name in views
+    ]
+    unlabelled = torch.full((len(inverted),), -1)
+    return [*sources, Source(inverted[:, None], unlabelled, INVERTED_WEIGHT / total)]
+
+
+def kept_texts(model: CLIP, vocabulary: list[str], captions: list[Caption]) -> KeptTexts:
+    """What the text tower must go on saying while it learns captions."""
+    prompts = [prompt.text for prompt in build_corpus()[0][: KEPT_PROMPTS // 2]]
+    prompts += [frame.format(word) for frame in VECTOR_FRAMES for word in vocabulary]
+    prompts += [frame.format(c.name) for frame in VECTOR_FRAMES for c in captions] * 3
+    targets = torch.from_numpy(encode_all(model, prompts))
+    return KeptTexts(torch.from_numpy(tokenize(prompts, model.context_length)), targets)
 
 
 def finish(options: argparse.Namespace) -> None:
-    """Fits the last layer to the text tower's words, calibrates, writes the checkpoint."""
-    aligned = [options.work / f"aligned-{n}.pt" for n in range(options.round, 0, -1)]
-    model, _, known = load_towers(options, aligned)
-    average_image_towers(model, options.average)
-    own = Words(
-        known.vocabulary, word_vectors_of(model, known.vocabulary), known.wanted, known.names
-    )
-    size = model.visual.image_size[0]
-    refit_projection(model, WordTable(own), picture_sources(options), size)
-    validation = load_tiny_imagenet(
-        options.data / "tiny-imagenet-200", "val", options.work / "cache"
-    )
-    finish_checkpoint(model, options.out, validation, SUMMARY)
+    """Puts the parts together, calibrates, writes the checkpoint."""
+    state = load_state(options.work / "projection.pt")
+    if state is None:
+        raise FileNotFoundError("Run the step `projection` first.")
+    config = checkpoint_config(read_config(options.out)["model_cfg"]["text_cfg"])
+    trainee = Trainee(WordProjection(FEATURES, EMBED_DIM), backbone_classifier())
+    trainee.load_state_dict(state["trainee"])
+    text_tower = build_model(config)
+    text_tower.load_state_dict(state["text"], strict=False)
+    model = assemble(trainee.eval(), text_tower, config)
+    encoder = write_uncalibrated(model, config, options.out)
 
+    def embed(rows: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return trainee(torch.from_numpy(rows.astype(np.float32))).numpy()
 
-def leave_out(options: argparse.Namespace) -> None:
-    """Prints how well words name pictures of classes that a second training never saw."""
-    torch.manual_seed(0)
-    config = read_config(options.out)
-    model = build_model(config)
-    if state := load_state(options.work / "text.pt"):
-        model.load_state_dict(state["model"], strict=False)
-    folder, cache = options.data / "tiny-imagenet-200", options.work / "cache"
-    top1 = measure_left_out(
-        model,
-        Words.load(options.work / "words.npz"),
-        load_tiny_imagenet(folder, "train", cache),
-        load_tiny_imagenet(folder, "val", cache),
-        config,
-        options.work,
-        epochs_of(options.plan),
+    kept = {}
+    for name in ("caltech", "professions", "dishes", "groceries", "imagenet_samples"):
+        photographs = photographs_of(options, name)
+        labels = tuple(p.label for p in photographs if p.is_held_out)[EVEN]
+        rows = load_views(COLLECTIONS[name], photographs, options.work)[1][EVEN]
+        kept[name] = HeldOut(embed(rows), labels)
+    samples = kept.pop("imagenet_samples")
+    rows = np.concatenate(
+        [
+            load_views(COLLECTIONS[name], photographs_of(options, name), options.work)[0][:, 0]
+            for name in TRAINED_ON
+        ]
     )
-    print(f"20 classes left out of training, 20-way, default template: top-1 {100 * top1:.1f} %")
+    chosen = np.random.default_rng(0).permutation(len(rows))[:BACKGROUND_PICTURES]
+    background = embed(rows[chosen])
+    captions = imagenet_captions()
+    lists = [each for each in label_list_ids() if each not in NOT_SEEN]
+    listed = [word for each in lists for word in load_label_list(each).classes]
+    words = word_vectors(model, build_vocabulary(captions, FREQUENT_NOUNS, listed))
+    calibration = fit_calibration(
+        encoder,
+        background,
+        (background @ words.T).max(1),
+        kept,
+        samples,
+        [caption_of(label) for label in samples.labels],
+    )
+    print(calibration.logit_scales, calibration.closeness, calibration.quantile)
+    write_calibrated(model, config, options.out, calibration)
 
 
 STEPS = {
     "corpus": corpus,
     "text": text,
-    "words": words,
-    "image": image,
-    "align": align,
+    "hypernyms": hypernyms,
+    "features": features,
+    "projection": projection,
     "finish": finish,
-    "leave-out": leave_out,
 }
+NEEDS_DATA = ("features", "projection", "finish")

@@ -19,6 +19,7 @@ from training.teacher import Teacher
 
 SAVE_EVERY_STEPS = 200
 RELATION_TEMPERATURE = 0.05
+FAST_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()  # elsewhere it is emulated, and slow
 
 
 def tokenize(texts: list[str], context_length: int) -> np.ndarray:
@@ -125,7 +126,7 @@ def train_text_tower(
         for chosen in epoch_batches[step % steps_an_epoch :]:
             for group in optimizer.param_groups:
                 group["lr"] = one_cycle(step, total, peak_rate, warm_up=0.04)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=FAST_BFLOAT16):
                 raw = encode_tokens(model, torch.from_numpy(tokens[chosen]).long())
             student = functional.normalize(raw.float(), dim=-1)
             target = torch.from_numpy(np.asarray(targets[chosen], np.float32))

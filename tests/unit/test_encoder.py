@@ -309,11 +309,10 @@ def test_a_configuration_that_does_not_fit_is_a_model_error(
         load_encoder(f"local-dir:{copied_model}")
 
 
-def test_a_model_s_card_says_when_no_class_fits(copied_model: Path) -> None:
-    card = {"name": "Tiny", "summary": "Knows nothing.", "none_of_these_similarity": 0.2}
-    (copied_model / CARD_FILE).write_text(json.dumps(card))
+def test_a_model_s_card_says_what_it_is(copied_model: Path) -> None:
+    (copied_model / CARD_FILE).write_text('{"name": "Tiny", "summary": "Knows nothing."}')
     encoder = load_encoder(f"local-dir:{copied_model}")
-    assert (encoder.card.title, encoder.card.none_of_these_similarity) == ("Tiny", 0.2)
+    assert (encoder.card.title, encoder.card.summary) == ("Tiny", "Knows nothing.")
 
 
 def test_a_damaged_card_is_a_model_error(copied_model: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -159,15 +157,3 @@ def test_the_table_is_known_without_torch_and_transformers() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("said", ["0.2", True, {}, 7, float("nan")])
-def test_a_card_with_a_similarity_that_is_none_is_a_sentence(
-    said: object, tiny_model: str, tmp_path: Path
-) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(tiny_model.removeprefix("local-dir:"), folder)
-    card = {"name": "Tiny", "none_of_these_similarity": said}
-    (folder / "headsmith.json").write_text(json.dumps(card))
-    with pytest.raises(ModelError, match=r"none_of_these_similarity .* is no cosine\.$"):
-        find_model(f"local-dir:{folder}")
