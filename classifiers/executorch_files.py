@@ -6,6 +6,7 @@ the same version.
 
 from __future__ import annotations
 
+import copy
 import threading
 import warnings
 from pathlib import Path
@@ -37,7 +38,9 @@ def save_executorch_encoder(encoder: Encoder, path: Path, precision: str = "floa
     Raises:
         ExportError: the tower does something that `torch.export` cannot record.
     """
-    module = TorchScriptEncoder(encoder, precision)
+    # XNNPACK's lowering orders the channels itself and stumbles where they are last already.
+    module = copy.deepcopy(TorchScriptEncoder(encoder, precision))
+    module.to(memory_format=torch.contiguous_format)
     given = torch.rand(2, 3, *encoder.image_size)
     try:
         path.write_bytes(_program(module, given, MAX_PICTURES))

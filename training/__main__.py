@@ -28,7 +28,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
             step.add_argument("--data", type=Path, required=True, help="folder of git repositories")
         if name in EPOCHS:
             step.add_argument("--epochs", type=int, default=EPOCHS[name])
-        if name in ("hypernyms", "projection"):
+        if name == "hypernyms":
             step.add_argument("--start", type=Path, help="checkpoint whose text tower goes on")
         if name == "features":
             step.add_argument("--collection", choices=list(COLLECTIONS), action="append")

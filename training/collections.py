@@ -7,7 +7,6 @@ no picture is unpacked. What `is_held_out` says is never trained on. Knows nothi
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
 import io
 import json
@@ -312,27 +311,3 @@ def flickr_captions(data: Path) -> dict[str, list[str]]:
 def tidy_caption(caption: str) -> str:
     """A caption as a person types it: no blank before the full stop, none at the end."""
     return " ".join(caption.split()).removesuffix(".").strip()
-
-
-def letters_of(caption: str) -> str:
-    """What two spellings of one caption share: its letters and digits, in lower case."""
-    return "".join(letter for letter in caption.lower() if letter.isalnum())
-
-
-def more_captions(data: Path) -> list[str]:
-    """multi30k's captions, without those of the Flickr8k pictures that are kept out."""
-    repository = Repository(data, "multi30k/dataset")
-    held_out = {
-        letters_of(caption)
-        for name, captions in flickr_captions(data).items()
-        if is_held_out_flickr(name)
-        for caption in captions
-    }
-    found: dict[str, None] = {}
-    for path, _ in repository.files():
-        if path.startswith("data/task2/raw/train") and path.endswith(".en.gz"):
-            for line in gzip.decompress(repository.read(path)).decode().splitlines():
-                caption = tidy_caption(line)
-                if letters_of(caption) not in held_out:
-                    found[caption] = None
-    return list(found)

@@ -17,7 +17,7 @@ import torch
 from open_clip import CLIP
 
 from classifiers import Encoder, Head, load_encoder
-from classifiers.builtin_tower import ARCHITECTURE
+from classifiers.builtin_tower import ARCHITECTURE, fold_batch_norm
 from classifiers.model_calibration import CALIBRATION_FILE, ModelCalibration
 from training.architecture import EMBED_DIM, build_model, write_checkpoint
 from training.backbone import BACKBONE_PIXELS, load_backbone
@@ -71,7 +71,7 @@ def checkpoint_config(text_config: dict[str, Any]) -> dict[str, Any]:
 def assemble(trainee: Trainee, text_tower: CLIP, config: dict[str, Any]) -> CLIP:
     """Backbone, projection and text tower as one model."""
     model = build_model(config)
-    model.visual.trunk.backbone.load_state_dict(load_backbone().state_dict())
+    model.visual.trunk.backbone.load_state_dict(fold_batch_norm(load_backbone()).state_dict())
     model.visual.trunk.words.load_state_dict(trainee.projection.state_dict())
     own = model.state_dict()
     of_text = {

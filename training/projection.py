@@ -1,9 +1,10 @@
 """Trains what lies between the backbone and the text: class vectors, projection, text tower.
 
-On features that are computed once. Two losses: a picture and its caption find each other
-in a batch (contrastive), and every picture's softmax over the whole vocabulary follows what
-the backbone, or the collection, says it shows. The text tower learns along, held to what it
-said before.
+On features that are computed once. A picture and its caption find each other in a batch
+(contrastive); every picture's softmax over the whole vocabulary follows what the backbone,
+or the collection, says it shows; and among the names of classes and labels alone it finds
+its own, since sisters that lie near each other must be told apart. The text tower learns
+along, held to what it said before.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Settings:
     dropout: float = 0.3
     class_dropout: float = 0.2  # share of pictures for which the backbone's classes are unsaid
     label_share: float = 0.5  # of a labelled picture's target; the backbone says the rest
+    name_weight: float = 0.5
     text_weight: float = 10.0
     seed: int = 0
 
@@ -72,11 +74,14 @@ class Targets:
         vectors: the vocabulary's text embeddings, (n_words, d), unit rows.
         classes: for each of the backbone's classes, (1000, n_words), rows summing to 1.
         labels: for each label of the collections, (n_labels, n_words), rows summing to 1.
+        class_words, label_words: which word is the name of each, int64 (1000,), (n_labels,).
     """
 
     vectors: torch.Tensor
     classes: torch.Tensor
     labels: torch.Tensor
+    class_words: torch.Tensor
+    label_words: torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,24 +131,44 @@ def contrastive_loss(
     return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
 
 
-def draw_pictures(
-    trainee: Trainee, sources: list[Source], targets: Targets, settings: Settings
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch: features (n, 1280) and the softmax wanted of each, (n, n_words)."""
-    features, wanted = [], []
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """A batch: features (n, 1280), the backbone's softmax (n, 1000), rows of labels (n,)."""
+
+    features: torch.Tensor
+    classes: torch.Tensor
+    rows: torch.Tensor
+
+    def word_loss(self, logits: torch.Tensor, targets: Targets, label_share: float) -> torch.Tensor:
+        """Cross-entropy of the softmax over the vocabulary; `logits` are (n, n_words)."""
+        share = label_share * (self.rows >= 0).float()[:, None]
+        wanted = (1 - share) * (self.classes @ targets.classes)
+        wanted = wanted + share * targets.labels[self.rows.clamp(min=0)]
+        return -(wanted * logits.log_softmax(-1)).sum(1).mean()
+
+    def name_loss(self, logits: torch.Tensor, targets: Targets) -> torch.Tensor:
+        """Cross-entropies among the names of classes alone, and of labels alone."""
+        among_classes = logits[:, targets.class_words].log_softmax(-1)
+        loss = -(self.classes * among_classes).sum(1).mean()
+        labelled = self.rows >= 0
+        if labelled.any():
+            among_labels = logits[labelled][:, targets.label_words]
+            loss = loss + functional.cross_entropy(among_labels, self.rows[labelled])
+        return loss
+
+
+def draw_pictures(trainee: Trainee, sources: list[Source], settings: Settings) -> Pictures:
+    """A batch of every collection's share."""
+    features, rows = [], []
     for source in sources:
         count = round(settings.picture_batch * source.share)
         if not count:
             continue
         which = torch.randint(len(source.features), (count,))
-        part = any_view(source.features, which)
-        said = trainee.classifier(part).softmax(-1) @ targets.classes
-        rows = source.rows[which]
-        share = settings.label_share * (rows >= 0).float()[:, None]
-        said = (1 - share) * said + share * targets.labels[rows.clamp(min=0)]
-        features.append(part)
-        wanted.append(said)
-    return torch.cat(features), torch.cat(wanted)
+        features.append(any_view(source.features, which))
+        rows.append(source.rows[which])
+    drawn = torch.cat(features)
+    return Pictures(drawn, trainee.classifier(drawn).softmax(-1), torch.cat(rows))
 
 
 def train_projection(
@@ -187,14 +212,16 @@ def train_projection(
             of_captions = contrastive_loss(
                 images, functional.normalize(said, dim=-1), trainee.caption_scale.exp()
             )
-            features, wanted = draw_pictures(trainee, sources, targets, settings)
-            images = trainee(features, settings.class_dropout)
+            drawn = draw_pictures(trainee, sources, settings)
+            images = trainee(drawn.features, settings.class_dropout)
             logits = trainee.word_scale.exp() * images @ targets.vectors.T
-            of_words = -(wanted * logits.log_softmax(-1)).sum(1).mean()
+            of_words = drawn.word_loss(logits, targets, settings.label_share)
+            of_names = drawn.name_loss(logits, targets)
             some = torch.randint(len(kept.tokens), (settings.text_batch,))
             now = encode_tokens(text_tower, kept.tokens[some].long())
             of_text = 1 - functional.cosine_similarity(now, kept.targets[some].float()).mean()
-            loss = of_captions + of_words + settings.text_weight * of_text
+            loss = of_captions + of_words
+            loss = loss + settings.name_weight * of_names + settings.text_weight * of_text
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(trainee.projection.parameters(), 5.0)
@@ -205,6 +232,7 @@ def train_projection(
             progress.set_postfix(
                 captions=f"{of_captions.item():.3f}",
                 words=f"{of_words.item():.3f}",
+                names=f"{of_names.item():.3f}",
                 text=f"{of_text.item():.4f}",
                 refresh=False,
             )

@@ -160,10 +160,11 @@ def projection(options: argparse.Namespace) -> None:
     """Trains class vectors, projection and text tower on the features and the captions."""
     settings = Settings(epochs=options.epochs)
     torch.manual_seed(settings.seed)
-    before = text_tower_before(options) if options.start else None
-    model = before or build_model(read_config(options.out))
-    if state := load_state(options.work / "hypernyms.pt"):
-        model.load_state_dict(state["model"], strict=False)
+    model = build_model(read_config(options.out))
+    state = load_state(options.work / "hypernyms.pt")
+    if state is None:
+        raise FileNotFoundError("Run the step `hypernyms` first.")
+    model.load_state_dict(state["model"], strict=False)
     photographs = {name: photographs_of(options, name) for name in TRAINED_ON}
     taught = {name: [p for p in each if not p.is_held_out] for name, each in photographs.items()}
     views = {
@@ -217,10 +218,14 @@ def vocabulary_targets(
     likely = frozenset(load_label_list("nouns").classes)
     shares = caption_distributions([*captions, *of_labels], vocabulary, vectors, likely)
     known = len(captions)
+    row_of = {word: row for row, word in enumerate(vocabulary)}
+    names = torch.tensor([row_of[caption.name] for caption in [*captions, *of_labels]])
     return vocabulary, Targets(
         torch.from_numpy(vectors),
         torch.from_numpy(shares[:known]),
         torch.from_numpy(shares[known:]),
+        names[:known],
+        names[known:],
     )
 
 
