@@ -277,67 +277,66 @@ EXCLUDED_BY_REASON = {
 NOT_ANSWERS_BY_REASON = {
     # The thing is real, but as the answer to "what is on this photograph?" it says too little.
     "says too little": """
-        accelerator aide aisle alcohol alloy aperture apparel appetizer applicator arcade armament
-        ascent attire backing backroom backstage bale banger basin baton batter beast beater binder
-        binding block blocker blower board bolster brace bracing bracket breaker breast breeder brew
-        broadcaster buck buffer bundle burner burr burrow cam canister canvas capsule captive
-        carriageway carrier cartridge carving casing caster casting catcher cavity centerpiece
-        chaise changer char chassis chrome cladding clearing climber clinic clip coating collider
-        coloring commander commuter compartment compress condiment conduit cone connector console
-        contraption converter cord cosh cosmetic counter coupler coupling cove covering crank
-        creamer creeper critter crossbar cruiser cuff curl cutoff cutout cutter cylinder debris
-        decoration decoy depot detour dial disk dispensary dispenser drain drive droppings duct dump
-        duster dwelling earpiece edifice electrode embankment emitter emulsion encampment enclosure
-        ensign entrance excavation exhaust exit extinguisher extractor facade facsimile fauna feeder
-        female fender fiber fighter filament fillet filter filth fire_pit flank flap flatbed
-        flavoring flesh float flooring flora fodder foliage forage foundry fowl frame freight fryer
-        galley garb garment gauge gearing gel gill glassware grain grate greenery grey grid grinder
-        grove grub gulf gun_barrel gunner gut hall halter handset hardwood harness harvester hatch
-        headliner headquarters hide hitter hole hollow hoop hopper horseman hull hutch icon implant
-        inlet inset interceptor invention jammer joint junk keel kernel kicker kit knit knob lance
-        land_mass lander landing lap latch launch launcher ledge lid lifter lighting limb lining
-        little_finger loader loading lodge loft lookout loop lounge lubricant lumber machinery male
-        marking mart master mat mate midway mineral miniature minister mobile mold motif motorist
-        mound mouthpiece mutant netting nucleus officer opener orb orbiter ornament outfit overlay
-        pad padding page panel partition patty paving peg pellet performer pest pic picker pinnacle
-        piping pit pivot plaque plateau plating pore porter post potion predator primer print prism
-        probe projectile prong prop puff pulp purifier push_button racer rack rag raiser ramp reaper
-        receiver recess reel refill reflector refuge regalia register repeater replica repository
-        retainer ridge rig right_hand rim ripple riser riverside rocker rod roller roofing rubbing
-        sac salvage sampler scenery scoop scorer seam seasoning seeker seine sensor separator setter
-        shaft shake shaker shank shifter shooter shrapnel shredder shroud side_arm sideline siding
-        sill slab slasher sleeper slider sling slit slope slot smoker snapshot soil sole soloist
-        specimen speck sphere spike spout spray spreader stack stair steamer steel stem stitch
-        stopper storefront strainer strand strap streak striker stripe stronghold stuffing stylist
+        accelerator aide aisle alcohol alloy aperture apparel applicator arcade armament ascent
+        attire backing backroom backstage bale banger basin baton batter beast beater binding block
+        blocker blower board bolster brace bracing bracket breaker breast breeder brew broadcaster
+        buck buffer bundle burner burr burrow cam canister canvas capsule captive carriageway
+        carrier cartridge carving casing caster casting catcher cavity centerpiece chaise changer
+        char chassis chrome cladding climber clinic clip coating collider coloring commander
+        commuter compartment compress condiment conduit cone connector console contraption converter
+        cord cosmetic counter coupler coupling cove covering crank creamer creeper critter crossbar
+        cruiser cuff curl cutoff cutout cutter cylinder debris decoration decoy depot detour dial
+        disk dispensary dispenser drain drive droppings duct dump duster dwelling earpiece edifice
+        electrode embankment emitter emulsion encampment enclosure ensign entrance excavation
+        exhaust exit extinguisher extractor facade facsimile fauna feeder female fender fiber
+        fighter filament filter filth fire_pit flank flap flatbed flavoring flesh float flooring
+        flora fodder foliage forage foundry fowl frame freight fryer galley garb gauge gearing gel
+        gill glassware grain grate greenery grey grid grove grub gulf gun_barrel gunner gut hall
+        halter handset hardwood harness hatch headliner headquarters hide hitter hole hollow hoop
+        hopper horseman hull icon implant inlet inset interceptor invention jammer joint junk keel
+        kernel kicker kit knit knob lance land_mass lander landing lap latch launch launcher ledge
+        lid lifter lighting limb lining little_finger loader loading lodge loft lookout loop lounge
+        lumber machinery male marking mart master mat mate midway mineral miniature minister mobile
+        mold motif motorist mound mouthpiece mutant netting nucleus officer orb orbiter ornament
+        outfit overlay pad padding page panel partition patty paving peg pellet performer pest pic
+        picker pinnacle piping pit pivot plaque plateau plating pore porter post potion predator
+        primer print prism probe projectile prong prop puff pulp purifier push_button racer rack
+        raiser ramp reaper receiver recess reel refill reflector refuge regalia register repeater
+        replica repository retainer ridge rig right_hand rim ripple riser riverside rocker rod
+        roller roofing rubbing sac salvage sampler scenery scoop scorer seam seasoning seeker seine
+        sensor separator shaft shake shaker shank shifter shooter shrapnel shredder shroud side_arm
+        sideline siding sill slab slasher sleeper slider slit slope slot smoker snapshot soil sole
+        soloist specimen speck sphere spike spout spray spreader stack stair steamer steel stem
+        stitch stopper storefront strand strap streak striker stripe stronghold stuffing stylist
         suite supporter surf swab swatch sweeper sweetener swivel tab tackle talon tamper tangle
         taper terminal terrain tester thrasher throttle timber timer tine toggle toner torrent
         tracker tract transformer transporter trapper trapping trigger trinket trooper trotter
-        tubing tuner twig vane varnish vault vent video vinyl visor wash waste weaponry weave wedge
-        weld wheelhouse whitewater wick winch wiper wiring workhorse wrangler wrap young_man
-        youngster youth
+        tubing tuner vane varnish vault vent video vinyl wash waste weaponry weave wedge weld
+        wheelhouse whitewater wick winch wiper wiring workhorse wrangler wrap young_man youngster
+        youth
     """,
     # Names of ranks, offices and callings that no picture shows, or that describe character.
     "a role that no picture shows": """
-        abbot adjutant admiral adolescent anesthesiologist apothecary archbishop archdeacon archduke
-        artiste bachelorette bard baritone barman base_runner bassist batsman beau beautician
-        bombshell boyfriend brat bruiser bullock burgher caddy cantor cardiologist caregiver
-        cartoonist carver cellist center_field centurion chaplain chemist cinematographer clergyman
-        cleric comedian commandant commodore composer condo confessor constable consulate cornerback
-        corporal cowgirl craftsman cricketer curate dame damsel dandy dauphin demonstrator
-        dermatologist diva docker dowager dude evangelist falconer farm_worker fielder film_star
-        firebird flanker folk_singer foot_soldier forester friar fullback gander geek geisha gent
-        girlfriend goaltender goldilocks governess gramps grower guerilla gynecologist gypsy
-        halfback hermit housekeeper humanoid huntress huntsman illustrator imp inspector instructor
-        insurgent intern ironman jailer labourer lackey lancer lassie left_field linebacker lineman
-        madam madame mademoiselle maestro maharaja mamma mariner marshal matriarch matron maverick
-        medic midwife minstrel missionary missy mistress movie_star nanny navigator neurologist
-        neurosurgeon obstetrician oncologist ophthalmologist organist outfielder pacer padre parson
-        partisan pastor pathologist patriarch patrolman pediatrician preacher prelate priestess
-        prospector psychiatrist quarterback quartermaster radiologist rancher ranger rapper recruit
-        rector redhead reverend rock_star running_back satirist saxophonist sculptor seaman sergeant
-        serviceman sheik shortstop skipper slugger songwriter soprano sportsman sprinter starlet
-        stepfather stockman tinker tot tribune trucker trumpeter tutor veteran veterinary vicar
-        viceroy vocalist volunteer warden whistler widow widower winger wingman
+        abbot adjutant admiral anesthesiologist apothecary archbishop archdeacon archduke artiste
+        bachelorette bard baritone barman base_runner bassist batsman beau bombshell boyfriend brat
+        bruiser bullock caddy cantor cardiologist caregiver cartoonist carver cellist center_field
+        centurion chaplain chemist cinematographer clergyman cleric comedian commandant commodore
+        composer condo confessor constable consulate cornerback corporal cowgirl craftsman cricketer
+        curate dame damsel dandy dauphin demonstrator dermatologist diva docker dowager dude
+        evangelist falconer farm_worker fielder film_star firebird flanker folk_singer foot_soldier
+        forester friar fullback gander geek geisha gent girlfriend goaltender goldilocks governess
+        gramps grower guerilla gynecologist gypsy halfback hermit housekeeper humanoid huntress
+        huntsman illustrator imp inspector instructor insurgent intern ironman jailer labourer
+        lackey lancer lassie left_field linebacker lineman madam madame mademoiselle maestro
+        maharaja mamma mariner marshal matriarch matron maverick medic midwife minstrel missionary
+        missy mistress movie_star nanny navigator neurologist neurosurgeon obstetrician oncologist
+        ophthalmologist organist outfielder pacer padre parson partisan pastor pathologist patriarch
+        patrolman pediatrician preacher prelate priestess prospector psychiatrist quarterback
+        quartermaster radiologist rancher ranger rapper recruit rector redhead reverend rock_star
+        running_back satirist saxophonist sculptor seaman sergeant serviceman sheik shortstop
+        skipper slugger songwriter soprano sportsman sprinter starlet stepfather stockman tinker tot
+        tribune trucker trumpeter tutor veteran veterinary vicar viceroy vocalist volunteer warden
+        whistler widow widower winger wingman
     """,
     # Substances and gases, drugs and poisons that look like any other powder or liquid.
     "known from chemistry": """
@@ -351,41 +350,38 @@ NOT_ANSWERS_BY_REASON = {
     # Parts of machines and of buildings, and other words of a trade.
     "a specialist's word": """
         accelerometer actuator adapter adaptor air_bag air_base air_gun air_horn airframe airstrip
-        alcove alluvium alternator ammo ammunition analyzer anode antimony aquifer arboretum
-        archipelago armature arroyo artillery atoll axle ball_field barbican bath_water battle_dress
-        bayou bedrock belvedere bent_grass bezel bluff bodega body_bag boiler bomb_site bomber
-        boot_camp bootstrap brant breakwater breech brickwork brig brush_fire bulkhead bullpen
-        bulwark buzzer bypass caldera camshaft capacitor capitol carburetor casement cast_iron
-        cataract cathode cerebrum chancel chantry chaparral chronograph churchyard cirque citadel
-        clipper cloister club_house coal_mine commissary compressor condenser conservatory convent
-        copper_mine cornice corvette cosmos coupe cow_town crab_grass crankshaft crew_neck crucible
-        crusher culvert cupola dance_floor dance_hall defibrillator delta derrick destroyer detector
-        detonator diesel diode dormer drosophila drywall dugout dust_jacket dynamo emporium enamel
-        engine_room escarp escarpment esophagus exoskeleton extruder fascia fiberglass firth
-        fish_meal fish_scale flange floodplain flue flume flywheel follicle forcepstelegraph
-        foreshore fortification frame_buffer frieze frigate fulcrum fuselage game_fish game_room
-        gantry garret garrison gas_fitter gas_lamp gas_line gasket gear_box gold_leaf grad_school
-        grade_school guildhall gully gun_dog gyro hand_brake headland health_club heat_sink heath
-        helix helm high_school hoarding home_plate hospice ice_field incinerator infield infirmary
-        inhaler injector inverter isle joist kohl lake_bed land_mine lanyard larynx lathe lattice
-        launchpad lavatory law_school lidar light_source linear lough love_grass lyceum madhouse
-        magma magneto magnum main_street mainframe masonry massif medusa membrane meniscus mesa
-        mezzanine microprocessor minefield minster moor moraine mortar mother_board mud_brick
-        muffler nave nozzle oil_well ordnance oscillator oscillograph outcrop outfield ovary panzer
-        paper_mill parapet parkland peninsula periscope phytoplankton piling plinth plumbing
-        pole_star polygraph polytechnic portico power_grid presbytery preschool presidio priory
-        promontory pueblo pump_house punch_card punt raceway radio_station rain_tree reactor rectory
-        refinery regulator resistor resonator river_boat rotor rotunda row_house sanatorium sand_fly
-        sander sanitarium scalpel scraper sea_floor seaboard semiconductor seminary septum
-        sheet_metal shoal shunt silencer simulator siphon smoke_screen snow_bank solder solenoid
-        sonar space_bar spectrometer spillway spindle spinner splice sport_fish spring_water stator
-        stave stent steppe storehouse strait strobe subcontinent substation supercharger
-        supercomputer sweet_grass switch_grass synchrotron tap_water tarn tea_garden tetra tideland
-        topsoil torpedo town_house tracer transducer transistor transmitter transponder trestle
-        truss undercarriage vanadium veneer ventilator ventricle vestibule vicarage videotape
-        viewfinder wadi water_bed water_hole water_pipe waterside waveguide weir white_horse
-        white_oak wicket wild_horse wing_nut wing_tip wire_grass wolfram wolverine wormhole yeast
-        yeshiva zodiac
+        alcove alternator ammo ammunition analyzer anode antimony aquifer arboretum archipelago
+        armature arroyo artillery atoll axle ball_field barbican bath_water battle_dress bayou
+        bedrock belvedere bent_grass bezel bluff bodega body_bag boiler bomb_site bomber boot_camp
+        bootstrap brant breakwater breech brickwork brig brush_fire bulkhead bullpen bulwark buzzer
+        bypass caldera capacitor capitol carburetor casement cast_iron cataract cathode chancel
+        chaparral chronograph churchyard cirque citadel clipper coal_mine commissary compressor
+        condenser convent copper_mine cornice corvette cosmos coupe cow_town crab_grass crankshaft
+        crew_neck crucible crusher culvert cupola dance_floor dance_hall defibrillator delta derrick
+        destroyer detector detonator diesel diode dormer drosophila drywall dugout dynamo emporium
+        enamel engine_room escarpment esophagus exoskeleton fascia fiberglass firth fish_meal
+        fish_scale flange floodplain flue flume flywheel follicle foreshore fortification
+        frame_buffer frieze frigate fulcrum fuselage game_fish game_room gantry garret garrison
+        gas_lamp gas_line gasket gear_box gold_leaf grad_school grade_school guildhall gully gun_dog
+        gyro hand_brake heat_sink helix helm high_school hoarding home_plate hospice ice_field
+        incinerator infield infirmary inhaler injector inverter isle kohl lake_bed land_mine lanyard
+        larynx lathe lattice launchpad lavatory law_school lidar light_source lough love_grass
+        lyceum madhouse magma magneto magnum main_street mainframe masonry massif medusa membrane
+        meniscus mesa mezzanine microprocessor minefield minster moor moraine mud_brick muffler nave
+        nozzle oil_well ordnance oscillator outcrop outfield ovary panzer paper_mill parapet
+        parkland periscope phytoplankton piling plumbing pole_star polygraph polytechnic portico
+        power_grid presbytery preschool presidio priory promontory pueblo pump_house punch_card punt
+        raceway radio_station rain_tree reactor rectory refinery regulator resistor resonator
+        river_boat rotor rotunda sanatorium sand_fly sander sanitarium scalpel scraper seaboard
+        semiconductor seminary septum sheet_metal shoal shunt silencer simulator siphon smoke_screen
+        snow_bank solder solenoid sonar space_bar spectrometer spillway spindle spinner splice
+        sport_fish spring_water stator stave stent steppe storehouse strait strobe subcontinent
+        substation supercharger supercomputer sweet_grass switch_grass synchrotron tap_water tarn
+        tea_garden tetra topsoil torpedo tracer transducer transistor transmitter transponder
+        trestle truss undercarriage vanadium veneer ventilator ventricle vestibule vicarage
+        videotape viewfinder wadi water_bed water_hole water_pipe waterside waveguide weir
+        white_horse white_oak wicket wild_horse wing_nut wing_tip wire_grass wolfram wolverine
+        wormhole yeast yeshiva zodiac
     """,
     # Old, rare or regional words, or words first met in another sense.
     "rarely said, or said of something else": """
@@ -393,68 +389,65 @@ NOT_ANSWERS_BY_REASON = {
         alfalfa alley_cat althea anise arbor ark armory armoury arras asp aspen aster asylum atlas
         atrium avenue backboard backdoor backdrop backseat bagging ballast ballpark banding barbeque
         barf bass bathhouse batten beach_house bed_linen begum beltway bey biceps biennial bird_dog
-        bird_shot bistro black_cat black_duck black_swan blackfish blackjack blackwood bladder blaze
-        bling blister blockbuster bloodstream blue_sky bluebird bluegrass boardroom bock bodice bola
-        bolo bombardier book_bag bootleg booze bot boudoir bough boulevard bowel bower box_spring
-        bracken brake bramble bran bream briar brigade brill brim brine bristle brogan broiler
-        brolly brow brunch buggy bungee bunk bunker bur burg burlap burnside busby butte butternut
-        cabana cabaret cacao cairn calculus calumet calypso cameo cameraman camo campion cannery
-        cannon_ball capote carapace carbine carcass carrion catheter causeway cavern cay cellophane
-        cenotaph ceramic cesspool chart chateau chevron chicken_hawk chiffon chin_strap choke
-        chopper chou chow chub chuck_wagon chute cirrus cistern clip_art clockwork closeup clout
-        clove clubhouse cocker coliseum collard colon comma commando condominium confectionery
-        confessional conflagration cordon corona coronal corpse corral cote cowl crag crematorium
-        cubby cue cue_ball cuppa curd cursor cyclops dais davenport daw day_lily decaf decal decker
-        deli den diaphragm dickey digit dill diner dingle dipper distillery doe dolly dominus dongle
-        doob doppelganger dorm downpour drapery drawstring dreadnought dredge dropper duffel dungeon
-        duplex dust_bag ear_hole eatery eaves effigy eft elixir elk embassy emcee entrails epistle
-        esplanade estuary etching eyeball fang farina filet filly firebrick firestone firestorm
-        fish_cake fissure flagship flak flathead flax fleece flight_deck flood_plain floor_plan
-        floss flower_head fob folio font forge foyer fresco freshwater frock front_yard fry
-        fry_bread fuel_cell fuse fuzz gable gallbladder gallows gaol gar garibaldi garter gateway
-        gavel gazette gear_wheel gearbox gelding gentleman georgette gift_shop gill_net girdle glyph
-        godson goldeneye goldmine golem goof grail grapple grassland greenbrier gridiron grit grog
+        bird_shot bistro black_cat black_duck blackfish blackjack blackwood bladder bling blister
+        blockbuster bloodstream blue_sky bluebird bluegrass boardroom bock bodice bola bolo
+        bombardier book_bag bootleg booze bot boudoir bough boulevard bowel bower box_spring bracken
+        brake bramble bran bream briar brill brim brine bristle brogan broiler brow brunch buggy
+        bungee bunk bunker bur burg burlap burnside busby butte butternut cabana cabaret cacao cairn
+        calculus calumet calypso cameo cameraman camo campion cannery cannon_ball capote carapace
+        carbine carcass carrion catheter causeway cavern cay cellophane cenotaph ceramic cesspool
+        chart chateau chevron chicken_hawk chiffon chin_strap choke chopper chou chub chuck_wagon
+        chute cirrus cistern clip_art clockwork closeup clout clove clubhouse cocker coliseum
+        collard colon comma commando condominium confectionery confessional conflagration cordon
+        corona coronal corpse corral cote cowl crag crematorium cubby cue cue_ball cuppa curd cursor
+        cyclops dais davenport daw day_lily decaf decal decker deli den diaphragm dickey digit dill
+        diner dingle dipper distillery doe dolly dominus dongle doppelganger dorm downpour drapery
+        drawstring dreadnought dredge dropper duffel dungeon duplex dust_bag ear_hole eatery eaves
+        effigy eft elixir elk embassy emcee entrails epistle esplanade estuary etching eyeball fang
+        farina filly firestone firestorm fish_cake flagship flak flathead flax fleece flight_deck
+        flood_plain floss flower_head fob folio font forge foyer fresco freshwater frock front_yard
+        fry fry_bread fuel_cell fuse fuzz gable gallbladder gallows gar garibaldi garter gateway
+        gavel gazette gear_wheel gearbox gelding gentleman georgette gill_net girdle glyph godson
+        goldeneye goldmine golem goof grail grapple grassland greenbrier gridiron grit grog
         ground_floor guan guano gulch gum_tree gunnery gunpoint harlequin harrow hash hawthorn hazel
-        head_shop hearth hearthstone hemlock hermitage hessian hickory highschool hip hock hod hog
-        hogg homebrew homestead hooch hooter horseback hotdog housing huckleberry hydra ice_water
-        idol incline incubator indigo inferno infielder inn inner_tube instrumentalist integrator
-        interchange intestine ironing jack_pine jailhouse jig jodhpur joker jowl juniper kerb
-        keystone king_snake knitwear knockout knoll knuckle kosher kremlin laborer lacquer lager
-        lally lancet laurel lav ledger left_hand legume levee leviathan ley lido ligament linden
-        ling lino linoleum lint liquor loam lobe loch long_sleeve longhorn loo love_letter lug
-        lunch_meat luncheon lupin machete magnetite maid maiden main_deck mako mandala mandible
-        mandrake manger manor manta marinade marl marrow mash masjid materiel matrix maul maxi mead
-        meat_hook merino mesquite midge millet mimosa mince mitre moa mocha molasses monolith
-        montage moonshine moonstone moorland moray morello morgue mould mufti mug_shot mugshot mull
-        mullet muscat mush musket muslin mustard_seed mutton myrtle naan national_park neck_brace
-        nectar nematode netball newmarket newsroom nib nickelodeon nog nook nut_house nutshell nymph
-        ointment optic oracle orang ottoman outboard outerwear outhouse outpost overhang pacemaker
-        pager paisley pajama pane pantheon parkway parlor parsonage particle_board passageway pate
-        patina peach_pit pecs pelt pelvis penthouse pepper_tree pew pewter pharmacist phonograph
-        piazza pika pinkie pinky pinto piper plaid plane_tree plantain playhouse plummet plush pod
-        podium pollack pollock polo ponce ponderosa pontoon poplar potty powerhouse precipice
-        primrose pulpit pulsar puncture punter puree pyrite quadrant quay quince rabbit_hole raglan
-        rain_cloud rain_shower rainfall rainwater rampart rapier rat_snake rayon razor_fish
-        red_cedar red_gum rein residence respirator rhesus ricotta rigging roadhouse roadkill
-        roadway rock_salt roe roebuck romaine rood rook roper rosemary rosette rosewood rostrum
-        roulette roux rue ruff rump rusk rye sable sage sagebrush salon sanctuary sand_trap
-        sandalwood sap saree sash satchel savin scarab schoolyard scourge scrabble scuba sea_star
-        seabed seawater seltzer senna sesame sewage sewerage shad shadow_box shanty shaver sheaf
-        sheath sherry shin shingle showroom shuttle side_street signet singlet sinkhole sketch skid
-        skiff slaw slipknot sloop smelter snare snatch snowfall sorghum soundtrack soy spa spandex
-        spar spat speakeasy speedway spelt spit splicing spore sport_coat sportswear sprayer sputnik
-        stag staple steamboat steamship steed steer stein stipe stoker stoneware storey stover
-        string_bean strip strongman stubble stylus summer_camp summons supper supper_club suture
-        sweet_gum swine tabernacle table_saw tabletop tabloid tail_feather tail_fin tailgate takin
-        tamarind tar tar_paper tarmac taro tarot tarsus taste_bud tater teak teal tee tenement
-        terminus thorax thoroughbred thoroughfare thrift thrips throat ticker tidbit tiller
-        timber_wolf timberland time_clock title_page toddy tool_bag torso totem touchscreen trachea
-        tramway transom trawl tread trey triceps triton trolley trouser truck_stop tube_well tuck
-        tucker tulle tun tuna_fish turnpike tux tweed tweeter twill twister umbra understudy
-        upholstery urchin valerian valet vat veg vermin vermouth verso vetch viewer viola wahoo
-        waistband warp washroom wastewater watchdog water_main wether whitefish whiting widget
-        wilding windfall withers wonderland wood_pigeon wood_rat woodbine woodcock woof workhouse
-        worksheet workstation wormwood wort wraparound wrapper xerox yearling yoke yucca zip
+        head_shop hearth hearthstone hemlock hermitage hessian hickory highschool hock hod hog hogg
+        homebrew homestead hooch horseback housing huckleberry hydra ice_water idol incline
+        incubator indigo inferno infielder inn inner_tube instrumentalist integrator intestine
+        jack_pine jailhouse jig jodhpur joker juniper kerb keystone knitwear knockout knoll knuckle
+        kosher kremlin laborer lager lally lancet laurel lav left_hand legume levee leviathan ley
+        lido ligament linden ling lino linoleum lint liquor loam lobe loch long_sleeve longhorn loo
+        love_letter lug lunch_meat luncheon lupin machete magnetite maid maiden main_deck mako
+        mandala mandible mandrake manger manor manta marinade marl marrow mash masjid materiel
+        matrix maul maxi mead meat_hook merino mesquite midge millet mimosa mince mitre moa mocha
+        molasses monolith montage moonshine moonstone moorland moray morello morgue mould mufti
+        mug_shot mugshot mullet muscat mush musket muslin mustard_seed mutton myrtle naan
+        national_park nectar nematode netball newmarket newsroom nib nickelodeon nog nook nutshell
+        nymph ointment optic oracle orang ottoman outboard outerwear outhouse outpost overhang
+        pacemaker pager paisley pajama pane pantheon parkway parlor parsonage particle_board
+        passageway pate patina peach_pit pecs pelt pelvis penthouse pepper_tree pew pewter
+        pharmacist phonograph piazza pika pinkie pinky pinto piper plaid plane_tree plantain
+        playhouse plummet plush pod pollack pollock polo ponce ponderosa pontoon poplar potty
+        powerhouse precipice primrose pulpit pulsar puncture punter puree pyrite quadrant quay
+        quince raglan rain_cloud rain_shower rainfall rainwater rampart rapier rat_snake rayon
+        razor_fish red_cedar red_gum rein respirator rhesus ricotta rigging roadhouse roadkill
+        roadway rock_salt roe roebuck romaine rood roper rosemary rosette rosewood rostrum roulette
+        roux rue ruff rump rusk sable sage sagebrush salon sanctuary sand_trap sandalwood sap saree
+        sash satchel savin scarab schoolyard scourge scrabble scuba seawater seltzer senna sesame
+        sewage sewerage shad shadow_box shanty shaver sheaf sheath sherry shin shingle showroom
+        shuttle side_street signet singlet sinkhole sketch skid skiff slaw slipknot sloop smelter
+        snare snatch snowfall sorghum soundtrack soy spa spandex spar spat speakeasy speedway spelt
+        spit splicing spore sport_coat sportswear sprayer sputnik stag staple steamship steed steer
+        stein stipe stoker stoneware storey stover strongman stubble stylus summer_camp summons
+        supper supper_club suture sweet_gum swine tabernacle table_saw tabletop tabloid tail_feather
+        tail_fin tailgate takin tamarind tar tar_paper tarmac taro tarot tarsus taste_bud teak teal
+        tenement terminus thorax thoroughbred thoroughfare thrift thrips throat ticker tidbit tiller
+        timberland time_clock title_page toddy tool_bag torso totem touchscreen trachea tramway
+        trawl tread trey triceps triton trolley trouser truck_stop tube_well tuck tucker tulle tun
+        tuna_fish turnpike tux tweed tweeter twill twister understudy upholstery urchin valerian
+        valet vat vermin vermouth verso viewer viola wahoo waistband warp washroom wastewater
+        water_main wether whitefish whiting widget windfall withers wonderland wood_pigeon wood_rat
+        woodbine woodcock woof workhouse worksheet workstation wormwood wort wraparound wrapper
+        xerox yearling yoke yucca zip
     """,
 }
 

@@ -30,8 +30,8 @@ FIRST_WORDS = """
 # The other words of early childhood: they follow in this order.
 CHILD_WORDS = {
     "animals": """
-        puppy=pup, kitten=kitty, goat, lamb, calf, bull, ox, donkey=ass, pony, foal,
-        rooster=cock|cockerel, hen, chick, duckling, turkey, goose, swan, owl, eagle, parrot,
+        puppy=pup, kitten=kitty, goat, lamb, calf, bull, ox, donkey, pony, foal,
+        rooster=cockerel, hen, chick, duckling, turkey, goose, swan, owl, eagle, parrot,
         pigeon, dove, crow, sparrow, robin, seagull=gull, penguin, peacock, ostrich, flamingo,
         stork, rat, squirrel, hedgehog, hamster, guinea pig, mole, bat, fox, wolf, deer, moose,
         reindeer=caribou, beaver, otter, raccoon, skunk, kangaroo, koala=koala bear,
@@ -238,7 +238,7 @@ KNOWN_THINGS = {
         tomato juice, lunch box=lunchbox, packed lunch, barbecue=BBQ, menu, recipe, banquet=feast
     """,
     "kitchen and table": """
-        tableware, kitchenware, cookware=cooking ware, kitchen utensil=cooking utensil,
+        tableware, kitchenware, cookware, kitchen utensil=cooking utensil,
         cutlery=silverware, crockery=dishware, kitchen appliance,
         home appliance=household appliance, wine glass=wineglass, beer glass, drinking glass,
         wine bottle, beer bottle, pop bottle=soda bottle, milk can, milk bottle, carton, teacup,
@@ -414,8 +414,8 @@ KNOWN_THINGS = {
         flight attendant=stewardess, ninja, Viking, gladiator, caveman, vampire, zombie, elf,
         dwarf=gnome, selfie, queue=line of people, team, audience, protest=demonstration, meeting,
         handshake, graduation, funeral, battle, accident, car crash, festival, carnival, fair,
-        camping, hike, swim, dive, massage, mannequin=dummy, wrinkle, freckle, dimple, eyelid, jaw,
-        palm, hip, waist, spine=backbone, brain, fetus, wound, bruise, scar
+        camping, hike, swim, diving, massage, mannequin=dummy, wrinkle, freckle, dimple, eyelid,
+        jaw, palm, hip, waist, spine=backbone, brain, fetus, wound, bruise, scar
     """,
     "materials and other things": """
         gold, silver, fabric=textile, glass bottle, jewel=gem|gemstone, cobblestone, oil painting,
