@@ -11,6 +11,9 @@ something of the list. The shares come from WordNet's sense counts (how often an
 each sense in running text). Which meanings belong to a list is told by two tables of WordNet
 synsets per list: the nearest labelled ancestor of a sense decides.
 
+The nouns hold the words of `everyday_words.py` besides, which were written by hand: what a child
+says of a picture comes first, the other written words stand where their frequency puts them.
+
 Knows nothing of models or of the application.
 """
 
@@ -29,11 +32,14 @@ from typing import Any
 import wordfreq
 
 FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parent))  # so that the script runs by its path
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]  # so that the script runs by its path
+
+from everyday_words import CHILD_WORDS, FIRST_WORDS, KNOWN_THINGS  # noqa: E402
 
 from training.wordnet import load_wordnet  # noqa: E402
 
 Synset = Any  # nltk has no types
+Row = tuple[str, list[str]]  # a class and its aliases
 
 HEADER = ("class", "aliases")
 NOUN_COUNT = 4_000
@@ -266,9 +272,213 @@ EXCLUDED_BY_REASON = {
         shop_girl signor swastika tomboy white_man
     """,
 }
-EXCLUDED = {
-    word.replace("_", " ") for group in EXCLUDED_BY_REASON.values() for word in words(group)
+# Words that can be seen and are still no answer to "what is on this photograph?": left out of the
+# nouns alone, for some of them are moods or ideas.
+NOT_ANSWERS_BY_REASON = {
+    # The thing is real, but as the answer to "what is on this photograph?" it says too little.
+    "says too little": """
+        accelerator aide aisle alcohol alloy aperture apparel applicator arcade armament ascent
+        attire backing backroom backstage bale banger basin baton batter beast beater binding block
+        blocker blower board bolster brace bracing bracket breaker breast breeder brew broadcaster
+        buck buffer bundle burner burr burrow cam canister canvas capsule captive carriageway
+        carrier cartridge carving casing caster casting catcher cavity centerpiece chaise changer
+        char chassis chrome cladding climber clinic clip coating collider coloring commander
+        commuter compartment compress condiment conduit cone connector console contraption converter
+        cord cosmetic counter coupler coupling cove covering crank creamer creeper critter crossbar
+        cruiser cuff curl cutoff cutout cutter cylinder debris decoration decoy depot detour dial
+        disk dispensary dispenser drain drive droppings duct dump duster dwelling earpiece edifice
+        electrode embankment emitter emulsion encampment enclosure ensign entrance excavation
+        exhaust exit extinguisher extractor facade facsimile fauna feeder female fender fiber
+        fighter filament filter filth fire_pit flank flap flatbed flavoring flesh float flooring
+        flora fodder foliage forage foundry fowl frame freight fryer galley garb gauge gearing gel
+        gill glassware grain grate greenery grey grid grove grub gulf gun_barrel gunner gut hall
+        halter handset hardwood harness hatch headliner headquarters hide hitter hole hollow hoop
+        hopper horseman hull icon implant inlet inset interceptor invention jammer joint junk keel
+        kernel kicker kit knit knob lance land_mass lander landing lap latch launch launcher ledge
+        lid lifter lighting limb lining little_finger loader loading lodge loft lookout loop lounge
+        lumber machinery male marking mart master mat mate midway mineral miniature minister mobile
+        mold motif motorist mound mouthpiece mutant netting nucleus officer orb orbiter ornament
+        outfit overlay pad padding page panel partition patty paving peg pellet performer pest pic
+        picker pinnacle piping pit pivot plaque plateau plating pore porter post potion predator
+        primer print prism probe projectile prong prop puff pulp purifier push_button racer rack
+        raiser ramp reaper receiver recess reel refill reflector refuge regalia register repeater
+        replica repository retainer ridge rig right_hand rim ripple riser riverside rocker rod
+        roller roofing rubbing sac salvage sampler scenery scoop scorer seam seasoning seeker seine
+        sensor separator shaft shake shaker shank shifter shooter shrapnel shredder shroud side_arm
+        sideline siding sill slab slasher sleeper slider slit slope slot smoker snapshot soil sole
+        soloist specimen speck sphere spike spout spray spreader stack stair steamer steel stem
+        stitch stopper storefront strand strap streak striker stripe stronghold stuffing stylist
+        suite supporter surf swab swatch sweeper sweetener swivel tab tackle talon tamper tangle
+        taper terminal terrain tester thrasher throttle timber timer tine toggle toner torrent
+        tracker tract transformer transporter trapper trapping trigger trinket trooper trotter
+        tubing tuner vane varnish vault vent video vinyl wash waste weaponry weave wedge weld
+        wheelhouse whitewater wick winch wiper wiring workhorse wrangler wrap young_man youngster
+        youth
+    """,
+    # Names of ranks, offices and callings that no picture shows, or that describe character.
+    "a role that no picture shows": """
+        abbot adjutant admiral anesthesiologist apothecary archbishop archdeacon archduke artiste
+        bachelorette bard baritone barman base_runner bassist batsman beau bombshell boyfriend brat
+        bruiser bullock caddy cantor cardiologist caregiver cartoonist carver cellist center_field
+        centurion chaplain chemist cinematographer clergyman cleric comedian commandant commodore
+        composer condo confessor constable consulate cornerback corporal cowgirl craftsman cricketer
+        curate dame damsel dandy dauphin demonstrator dermatologist diva docker dowager dude
+        evangelist falconer farm_worker fielder film_star firebird flanker folk_singer foot_soldier
+        forester friar fullback gander geek geisha gent girlfriend goaltender goldilocks governess
+        gramps grower guerilla gynecologist gypsy halfback hermit housekeeper humanoid huntress
+        huntsman illustrator imp inspector instructor insurgent intern ironman jailer labourer
+        lackey lancer lassie left_field linebacker lineman madam madame mademoiselle maestro
+        maharaja mamma mariner marshal matriarch matron maverick medic midwife minstrel missionary
+        missy mistress movie_star nanny navigator neurologist neurosurgeon obstetrician oncologist
+        ophthalmologist organist outfielder pacer padre parson partisan pastor pathologist patriarch
+        patrolman pediatrician preacher prelate priestess prospector psychiatrist quarterback
+        quartermaster radiologist rancher ranger rapper recruit rector redhead reverend rock_star
+        running_back satirist saxophonist sculptor seaman sergeant serviceman sheik shortstop
+        skipper slugger songwriter soprano sportsman sprinter starlet stepfather stockman tinker tot
+        tribune trucker trumpeter tutor veteran veterinary vicar viceroy vocalist volunteer warden
+        whistler widow widower winger wingman
+    """,
+    # Substances and gases, drugs and poisons that look like any other powder or liquid.
+    "known from chemistry": """
+        acetate acrylic alum alumina amalgam asbestos barium basalt bauxite beryl beryllium bismuth
+        cadmium calcite calcium cannabis castor chipotle chromium cobalt coca dolomite galena
+        gallium garnet gelatin ginseng gypsum hemp iridium latex limestone lithium magnesium malt
+        manganese marijuana mercury mica molybdenum nickel nylon ore palladium platinum polyester
+        polypropylene potassium quartz radium sandstone shale silt sodium soma strontium sump
+        thorium titanium tuff tungsten uranium vitamin zinc zircon
+    """,
+    # Parts of machines and of buildings, and other words of a trade.
+    "a specialist's word": """
+        accelerometer actuator adapter adaptor air_bag air_base air_gun air_horn airframe airstrip
+        alcove alternator ammo ammunition analyzer anode antimony aquifer arboretum archipelago
+        armature arroyo artillery atoll axle ball_field barbican bath_water battle_dress bayou
+        bedrock belvedere bent_grass bezel bluff bodega body_bag boiler bomb_site bomber boot_camp
+        bootstrap brant breakwater breech brickwork brig brush_fire bulkhead bullpen bulwark buzzer
+        bypass caldera capacitor capitol carburetor casement cast_iron cataract cathode chancel
+        chaparral chronograph churchyard cirque citadel clipper coal_mine commissary compressor
+        condenser convent copper_mine cornice corvette cosmos coupe cow_town crab_grass crankshaft
+        crew_neck crucible crusher culvert cupola dance_floor dance_hall defibrillator delta derrick
+        destroyer detector detonator diesel diode dormer drosophila drywall dugout dynamo emporium
+        enamel engine_room escarpment esophagus exoskeleton fascia fiberglass firth fish_meal
+        fish_scale flange floodplain flue flume flywheel follicle foreshore fortification
+        frame_buffer frieze frigate fulcrum fuselage game_fish game_room gantry garret garrison
+        gas_lamp gas_line gasket gear_box gold_leaf grad_school grade_school guildhall gully gun_dog
+        gyro hand_brake heat_sink helix helm high_school hoarding home_plate hospice ice_field
+        incinerator infield infirmary inhaler injector inverter isle kohl lake_bed land_mine lanyard
+        larynx lathe lattice launchpad lavatory law_school lidar light_source lough love_grass
+        lyceum madhouse magma magneto magnum main_street mainframe masonry massif medusa membrane
+        meniscus mesa mezzanine microprocessor minefield minster moor moraine mud_brick muffler nave
+        nozzle oil_well ordnance oscillator outcrop outfield ovary panzer paper_mill parapet
+        parkland periscope phytoplankton piling plumbing pole_star polygraph polytechnic portico
+        power_grid presbytery preschool presidio priory promontory pueblo pump_house punch_card punt
+        raceway radio_station rain_tree reactor rectory refinery regulator resistor resonator
+        river_boat rotor rotunda sanatorium sand_fly sander sanitarium scalpel scraper seaboard
+        semiconductor seminary septum sheet_metal shoal shunt silencer simulator siphon smoke_screen
+        snow_bank solder solenoid sonar space_bar spectrometer spillway spindle spinner splice
+        sport_fish spring_water stator stave stent steppe storehouse strait strobe subcontinent
+        substation supercharger supercomputer sweet_grass switch_grass synchrotron tap_water tarn
+        tea_garden tetra topsoil torpedo tracer transducer transistor transmitter transponder
+        trestle truss undercarriage vanadium veneer ventilator ventricle vestibule vicarage
+        videotape viewfinder wadi water_bed water_hole water_pipe waterside waveguide weir
+        white_horse white_oak wicket wild_horse wing_nut wing_tip wire_grass wolfram wolverine
+        wormhole yeast yeshiva zodiac
+    """,
+    # Old, rare or regional words, or words first met in another sense.
+    "rarely said, or said of something else": """
+        abalone abdomen abode absinthe acropolis agar agave airline airlock airway alb alder ale
+        alfalfa alley_cat althea anise arbor ark armory armoury arras asp aspen aster asylum atlas
+        atrium avenue backboard backdoor backdrop backseat bagging ballast ballpark banding barbeque
+        barf bass bathhouse batten beach_house bed_linen begum beltway bey biceps biennial bird_dog
+        bird_shot bistro black_cat black_duck blackfish blackjack blackwood bladder bling blister
+        blockbuster bloodstream blue_sky bluebird bluegrass boardroom bock bodice bola bolo
+        bombardier book_bag bootleg booze bot boudoir bough boulevard bowel bower box_spring bracken
+        brake bramble bran bream briar brill brim brine bristle brogan broiler brow brunch buggy
+        bungee bunk bunker bur burg burlap burnside busby butte butternut cabana cabaret cacao cairn
+        calculus calumet calypso cameo cameraman camo campion cannery cannon_ball capote carapace
+        carbine carcass carrion catheter causeway cavern cay cellophane cenotaph ceramic cesspool
+        chart chateau chevron chicken_hawk chiffon chin_strap choke chopper chou chub chuck_wagon
+        chute cirrus cistern clip_art clockwork closeup clout clove clubhouse cocker coliseum
+        collard colon comma commando condominium confectionery confessional conflagration cordon
+        corona coronal corpse corral cote cowl crag crematorium cubby cue cue_ball cuppa curd cursor
+        cyclops dais davenport daw day_lily decaf decal decker deli den diaphragm dickey digit dill
+        diner dingle dipper distillery doe dolly dominus dongle doppelganger dorm downpour drapery
+        drawstring dreadnought dredge dropper duffel dungeon duplex dust_bag ear_hole eatery eaves
+        effigy eft elixir elk embassy emcee entrails epistle esplanade estuary etching eyeball fang
+        farina filly firestone firestorm fish_cake flagship flak flathead flax fleece flight_deck
+        flood_plain floss flower_head fob folio font forge foyer fresco freshwater frock front_yard
+        fry fry_bread fuel_cell fuse fuzz gable gallbladder gallows gar garibaldi garter gateway
+        gavel gazette gear_wheel gearbox gelding gentleman georgette gill_net girdle glyph godson
+        goldeneye goldmine golem goof grail grapple grassland greenbrier gridiron grit grog
+        ground_floor guan guano gulch gum_tree gunnery gunpoint harlequin harrow hash hawthorn hazel
+        head_shop hearth hearthstone hemlock hermitage hessian hickory highschool hock hod hog hogg
+        homebrew homestead hooch horseback housing huckleberry hydra ice_water idol incline
+        incubator indigo inferno infielder inn inner_tube instrumentalist integrator intestine
+        jack_pine jailhouse jig jodhpur joker juniper kerb keystone knitwear knockout knoll knuckle
+        kosher kremlin laborer lager lally lancet laurel lav left_hand legume levee leviathan ley
+        lido ligament linden ling lino linoleum lint liquor loam lobe loch long_sleeve longhorn loo
+        love_letter lug lunch_meat luncheon lupin machete magnetite maid maiden main_deck mako
+        mandala mandible mandrake manger manor manta marinade marl marrow mash masjid materiel
+        matrix maul maxi mead meat_hook merino mesquite midge millet mimosa mince mitre moa mocha
+        molasses monolith montage moonshine moonstone moorland moray morello morgue mould mufti
+        mug_shot mugshot mullet muscat mush musket muslin mustard_seed mutton myrtle naan
+        national_park nectar nematode netball newmarket newsroom nib nickelodeon nog nook nutshell
+        nymph ointment optic oracle orang ottoman outboard outerwear outhouse outpost overhang
+        pacemaker pager paisley pajama pane pantheon parkway parlor parsonage particle_board
+        passageway pate patina peach_pit pecs pelt pelvis penthouse pepper_tree pew pewter
+        pharmacist phonograph piazza pika pinkie pinky pinto piper plaid plane_tree plantain
+        playhouse plummet plush pod pollack pollock polo ponce ponderosa pontoon poplar potty
+        powerhouse precipice primrose pulpit pulsar puncture punter puree pyrite quadrant quay
+        quince raglan rain_cloud rain_shower rainfall rainwater rampart rapier rat_snake rayon
+        razor_fish red_cedar red_gum rein respirator rhesus ricotta rigging roadhouse roadkill
+        roadway rock_salt roe roebuck romaine rood roper rosemary rosette rosewood rostrum roulette
+        roux rue ruff rump rusk sable sage sagebrush salon sanctuary sand_trap sandalwood sap saree
+        sash satchel savin scarab schoolyard scourge scrabble scuba seawater seltzer senna sesame
+        sewage sewerage shad shadow_box shanty shaver sheaf sheath sherry shin shingle showroom
+        shuttle side_street signet singlet sinkhole sketch skid skiff slaw slipknot sloop smelter
+        snare snatch snowfall sorghum soundtrack soy spa spandex spar spat speakeasy speedway spelt
+        spit splicing spore sport_coat sportswear sprayer sputnik stag staple steamship steed steer
+        stein stipe stoker stoneware storey stover strongman stubble stylus summer_camp summons
+        supper supper_club suture sweet_gum swine tabernacle table_saw tabletop tabloid tail_feather
+        tail_fin tailgate takin tamarind tar tar_paper tarmac taro tarot tarsus taste_bud teak teal
+        tenement terminus thorax thoroughbred thoroughfare thrift thrips throat ticker tidbit tiller
+        timberland time_clock title_page toddy tool_bag torso totem touchscreen trachea tramway
+        trawl tread trey triceps triton trolley trouser truck_stop tube_well tuck tucker tulle tun
+        tuna_fish turnpike tux tweed tweeter twill twister understudy upholstery urchin valerian
+        valet vat vermin vermouth verso viewer viola wahoo waistband warp washroom wastewater
+        water_main wether whitefish whiting widget windfall withers wonderland wood_pigeon wood_rat
+        woodbine woodcock woof workhouse worksheet workstation wormwood wort wraparound wrapper
+        xerox yearling yoke yucca zip
+    """,
 }
+
+
+def words_of(groups: dict[str, str]) -> frozenset[str]:
+    """All words of a table with reasons."""
+    return frozenset(word.replace("_", " ") for group in groups.values() for word in words(group))
+
+
+EXCLUDED = words_of(EXCLUDED_BY_REASON)
+# Names that WordNet gives a thing and that hardly anyone uses, or that mean something else first.
+UNUSUAL_ALIASES = words_of(
+    {
+        "aliases": """
+            antechamber back_street bambino base_runner blowup boater brine brittle bronc bulwark
+            chicha collation consignment contrivance cordial cornel coronal cosh curbing cyprian
+            debris deep-freeze detritus diamante domine duster enchantress entire faller feller
+            fosse garret gun_barrel hillock hoarding homburg huntsman instrumentalist jalapeno
+            jigger junk kail knoll lading lance leghorn lense ley mammalian manse manufactory
+            marjoram maul monastic montage moonshine nickelodeon noggin orang orbiter paseo
+            pendent pimento pod poultice prelate pry rails reptilian rime riverside rood
+            runabout scrabble seaboard shake sport_coat stays superhighway temptress thespian
+            thruway timberland tubing uke waft yearling
+        """
+    }
+)
+
+
+def joined(name: str) -> str:
+    """A name without what spellings differ in: capitals, spaces and hyphens."""
+    return re.sub("[ -]", "", name.lower())
 
 
 @dataclass(frozen=True)
@@ -276,11 +486,13 @@ class Meanings:
     """Which senses belong to a list: the nearest labelled ancestor of a sense decides.
 
     `inside` and `outside` are synset names; where both are equally near, `outside` wins.
+    `excluded` are words that are left out whatever they mean.
     """
 
     inside: frozenset[str]
     outside: frozenset[str]
     too_general: frozenset[str] = frozenset()
+    excluded: frozenset[str] = EXCLUDED
     min_share: float = MIN_MEANING_SHARE
 
     def __contains__(self, synset: Synset) -> bool:
@@ -305,6 +517,54 @@ class Entry:
     word: str
     synset: Synset
     frequency: float
+
+
+@dataclass(frozen=True)
+class Written:
+    """The words of a list that are written by hand, each with its aliases.
+
+    `first` begins the list in this order; `known` is put among the computed words.
+
+    Raises:
+        ValueError: a name would mean two classes, be it in two spellings.
+    """
+
+    first: dict[str, list[str]]
+    known: dict[str, list[str]]
+
+    def __post_init__(self) -> None:
+        """Refuse what the list's tests would refuse, with the names."""
+        rows = [{joined(n) for n in row} for row in self.rows()]
+        twice = [
+            name for name, count in Counter(n for row in rows for n in row).items() if count > 1
+        ]
+        if twice:
+            raise ValueError(f"Each of these would mean two classes: {', '.join(twice)}.")
+
+    def rows(self) -> Iterator[list[str]]:
+        """Each class with its aliases."""
+        for part in (self.first, self.known):
+            yield from ([name, *aliases] for name, aliases in part.items())
+
+    @property
+    def names(self) -> set[str]:
+        """Every class and alias."""
+        return {name for row in self.rows() for name in row}
+
+
+def written(*texts: str) -> dict[str, list[str]]:
+    """Classes and their aliases from texts such as "television=tv|telly, radio".
+
+    Raises:
+        ValueError: a class stands twice.
+    """
+    entries = [" ".join(entry.split()) for text in texts for entry in text.split(",")]
+    pairs = [entry.partition("=")[::2] for entry in entries]
+    rows = {name: aliases.split("|") if aliases else [] for name, aliases in pairs}
+    if len(rows) < len(pairs):
+        twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+        raise ValueError(f"Written twice: {', '.join(twice)}.")
+    return rows
 
 
 def parents(synset: Synset) -> list[Synset]:
@@ -433,7 +693,7 @@ class Lexicon:
         """Every noun that is used for one of these meanings."""
         for word in self.nouns:
             used = frequency(word)
-            if used == 0.0 or word in EXCLUDED or not self.is_base_form(word):
+            if used == 0.0 or word in meanings.excluded or not self.is_base_form(word):
                 continue
             if " " in word and not self.is_fixed_phrase(word):
                 continue
@@ -450,11 +710,15 @@ class Lexicon:
             if fit >= names / 2 and (is_first or share >= meanings.min_share):
                 yield Entry(word, fitting[0], used * noun_share * share)
 
-    def most_used(self, meanings: Meanings, count: int) -> list[Entry]:
-        """The `count` words most used for these meanings, each in its most used spelling."""
+    def most_used(self, meanings: Meanings, count: int, taken: set[str]) -> list[Entry]:
+        """The `count` words most used for these meanings, each in its most used spelling.
+
+        Left out is whatever is in `taken`, however it is spelt: "lightbulb" and "light bulb".
+        """
         chosen: dict[str, Entry] = {}
+        spelt = {joined(name) for name in taken}
         for entry in sorted(self.entries(meanings), key=lambda e: (-e.frequency, e.word)):
-            if not any(
+            if joined(entry.word) not in spelt and not any(
                 is_respelling(entry.word, lemma.name().replace("_", " "))
                 for synset, _, _ in self.senses(entry.word)
                 for lemma in synset.lemmas()
@@ -466,13 +730,20 @@ class Lexicon:
                 return list(chosen.values())
         raise ValueError(f"Only {len(chosen)} words fit; {count} are asked for.")
 
-    def aliases(self, entry: Entry, taken: set[str]) -> list[str]:
-        """Other words that mostly mean the same thing, most used first, that are not taken."""
+    def noun_frequency(self, word: str) -> float:
+        """How often a word is used as a noun, whatever it means; for words written by hand."""
+        is_noun = bool(self.wordnet.synsets(word.replace(" ", "_"), "n"))
+        return frequency(word) * (self.noun_share(word.lower()) if is_noun else 1.0)
+
+    def aliases(self, entry: Entry, not_these: set[str]) -> list[str]:
+        """Other words that mostly mean the same thing, most used first."""
+        spelt = {joined(name) for name in not_these}
         names = {lemma.name().replace("_", " ") for lemma in entry.synset.lemmas()}
         known = {
             name: frequency(name)
-            for name in names - taken - EXCLUDED
+            for name in names - EXCLUDED - UNUSUAL_ALIASES
             if name == name.lower()
+            and joined(name) not in spelt
             and frequency(name) >= MIN_ALIAS_FREQUENCY
             and self.senses(name)[0][0] == entry.synset
         }
@@ -486,7 +757,7 @@ def is_respelling(word: str, other: str) -> bool:
     return SequenceMatcher(None, word, other).ratio() >= 0.8 and word[0] == other[0]
 
 
-def write_list(path: Path, rows: list[tuple[str, list[str]]]) -> None:
+def write_list(path: Path, rows: list[Row]) -> None:
     """A label list: UTF-8, a class a line, its aliases separated by `|`."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -495,25 +766,38 @@ def write_list(path: Path, rows: list[tuple[str, list[str]]]) -> None:
 
 
 LISTS = {
-    "nouns": (Meanings(SEEN, HIDDEN, TOO_GENERAL), NOUN_COUNT),
+    "nouns": (
+        Meanings(SEEN, HIDDEN, TOO_GENERAL, EXCLUDED | words_of(NOT_ANSWERS_BY_REASON)),
+        NOUN_COUNT,
+        Written(written(FIRST_WORDS, *CHILD_WORDS.values()), written(*KNOWN_THINGS.values())),
+    ),
     "abstract_nouns": (
         Meanings(FELT, NOT_FELT, min_share=0.5),
         ABSTRACT_NOUN_COUNT,
+        Written({}, {}),
     ),
 }
 
 
+def rows_of(meanings: Meanings, count: int, by_hand: Written, lexicon: Lexicon) -> list[Row]:
+    """The classes of a list and their aliases: the first words, then by frequency."""
+    still = count - len(by_hand.first) - len(by_hand.known)
+    entries = lexicon.most_used(meanings, still, by_hand.names)
+    taken = by_hand.names | {entry.word for entry in entries}
+    rows: list[tuple[float, Row]] = []
+    for entry in entries:
+        aliases = lexicon.aliases(entry, taken)
+        taken.update(aliases)
+        rows.append((entry.frequency, (entry.word, aliases)))
+    rows += [(lexicon.noun_frequency(row[0]), row) for row in by_hand.known.items()]
+    rows.sort(key=lambda row: -row[0])
+    return [*by_hand.first.items(), *(row for _, row in rows)]
+
+
 def build(folder: Path, lexicon: Lexicon) -> None:
     """Write every list of `LISTS` into a folder."""
-    for name, (meanings, count) in LISTS.items():
-        entries = lexicon.most_used(meanings, count)
-        taken = {entry.word for entry in entries}
-        rows = []
-        for entry in entries:
-            aliases = lexicon.aliases(entry, taken)
-            taken.update(aliases)
-            rows.append((entry.word, aliases))
-        write_list(folder / f"{name}.csv", rows)
+    for name, (meanings, count, by_hand) in LISTS.items():
+        write_list(folder / f"{name}.csv", rows_of(meanings, count, by_hand, lexicon))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""The computed label lists: made again they are the same, and they hold everyday things."""
+"""The lists that a script makes: made again they are the same, and they hold everyday things."""
 
 import csv
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from naming_norms import CHILDS_WORDS, IMAGENET_CLASSES, SNODGRASS_VANDERWART, names
 
 FOLDER = Path(__file__).resolve().parents[2] / "label_lists"
 
@@ -16,6 +18,13 @@ lion cheetah tower bus cat dog spider bathtub teapot guitar umbrella bicycle piz
 goldfish horse bear elephant penguin shark bee apple banana bread cheese coffee cake car truck
 train boat airplane bed chair table sofa lamp hammer knife ladder scissors shirt shoe hat coat
 house church school castle lighthouse football tennis ski tree flower mountain river cloud moon
+"""
+# Names of nouns.csv that have no singular, or one that is another thing: "glasses" and "glass".
+PLURALS = """
+baked beans, baked goods, bathing trunks, bellows, blocks, boxer shorts, chopsticks,
+Christmas lights, dentures, ear muffs, fireworks, fish and chips, French fries, glasses, handcuffs,
+hash browns, headphones, high heels, jeans, lips, office supplies, overalls, pajamas, parallel bars,
+rapids, road works, scrambled eggs, shears, shorts, stairs, suspenders, water wings, whiskers
 """
 MOODS_AND_IDEAS = {
     "freedom",
@@ -34,15 +43,32 @@ def read_classes(path: Path) -> list[str]:
         return [row["class"] for row in csv.DictReader(file)]
 
 
-@pytest.fixture(scope="module")
-def build_nouns() -> ModuleType:
-    pytest.importorskip("wordfreq", reason="the lists are computed with the package wordfreq")
-    pytest.importorskip("nltk", reason="the lists are computed with the package nltk")
-    spec = importlib.util.spec_from_file_location("build_nouns", FOLDER / "build_nouns.py")
+def load_script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def coco_names() -> list[str]:
+    """The names of COCO's 80 classes, as torchvision ships them with its detectors."""
+    from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
+
+    categories = FasterRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"]
+    return [name for name in categories if name not in ("__background__", "N/A")]
+
+
+@pytest.fixture(scope="module")
+def measure_nouns() -> ModuleType:
+    return load_script("measure_nouns")
+
+
+@pytest.fixture(scope="module")
+def build_nouns() -> ModuleType:
+    pytest.importorskip("wordfreq", reason="the lists are computed with the package wordfreq")
+    pytest.importorskip("nltk", reason="the lists are computed with the package nltk")
+    return load_script("build_nouns")
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +107,68 @@ def test_a_name_stands_once_in_a_list_as_class_or_alias(name: str) -> None:
 
 def test_common_things_come_first() -> None:
     classes = read_classes(FOLDER / "nouns.csv")
-    places = [classes.index(word) for word in ("house", "dog", "guitar", "penguin", "teapot")]
+    places = [classes.index(word) for word in ("dog", "house", "penguin", "teapot", "abacus")]
     assert places == sorted(places)
 
 
+@pytest.mark.parametrize(
+    "asked, count",
+    [
+        (lambda: names(SNODGRASS_VANDERWART), 260),
+        (coco_names, 80),
+        (lambda: names(CHILDS_WORDS), 389),
+    ],
+    ids=["naming norms", "COCO", "a child's words"],
+)
+def test_nouns_hold_what_people_name_on_pictures(
+    measure_nouns: ModuleType, asked: Callable[[], list[str]], count: int
+) -> None:
+    assert len(asked()) == count
+    missing = measure_nouns.missing_names(asked(), FOLDER / "nouns.csv")
+    assert len(missing) <= 0.03 * count, f"a photo of these would get no name: {missing}"
+
+
+def test_nouns_begin_with_words_that_a_child_knows(measure_nouns: ModuleType) -> None:
+    known = {spelt for name in names(CHILDS_WORDS) for spelt in measure_nouns.spellings(name)}
+    first = read_classes(FOLDER / "nouns.csv")[:100]
+    late = [name for name in first if known.isdisjoint(measure_nouns.spellings(name))]
+    assert len(late) <= 5, f"a child would not begin with these: {late}"
+
+
+def test_nouns_have_a_right_word_for_nearly_every_class_of_imagenet(lexicon: Any) -> None:
+    from training.captions import caption_of
+
+    classes = set(read_classes(FOLDER / "nouns.csv"))
+    captions = [caption_of(f"n{number}") for number in IMAGENET_CLASSES.split()]
+    missing = [caption.name for caption in captions if classes.isdisjoint(caption.words)]
+    assert len(captions) == 1000
+    assert len(missing) <= 30, f"no answer about these could be right: {missing}"
+
+
+@pytest.mark.parametrize("texts", [("cat, dog, cat",), ("sea horse", "sea horse=pony")])
+def test_a_word_written_twice_is_refused(build_nouns: ModuleType, texts: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="twice"):
+        build_nouns.written(*texts)
+
+
+def test_a_name_of_two_written_classes_is_refused(build_nouns: ModuleType) -> None:
+    with pytest.raises(ValueError, match="seahorse"):
+        build_nouns.Written({"sea horse": []}, {"fish": ["seahorse"]})
+
+
+def test_a_file_of_names_is_measured(
+    measure_nouns: ModuleType, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    file = tmp_path / "names.csv"
+    file.write_text("/m/0a,Human eye,\n/m/0b,Drill (Tool),\n/m/0c,Cherries,\n/m/0d,Qwxyz,\n")
+    monkeypatch.setattr("sys.argv", ["measure_nouns.py", "--names", str(file)])
+    measure_nouns.main()
+    assert capsys.readouterr().out == "nouns holds 3 of 4 names (75.0 %).\nMissing: Qwxyz\n"
+
+
 def test_nouns_are_singular(lexicon: Any) -> None:
-    plurals = [w for w in read_classes(FOLDER / "nouns.csv") if not lexicon.is_base_form(w)]
+    classes = read_classes(FOLDER / "nouns.csv")
+    plurals = {name for name in classes if not lexicon.is_base_form(name)} - set(names(PLURALS))
     assert not plurals, f"these are plurals of other nouns: {plurals}"
 
 
