@@ -39,16 +39,19 @@ def open_head(
     library: HeadLibrary,
     path: str | Path,
     before_keeping: Callable[[int, int], None] | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> Head:
     """The head in the file at `path`, kept in `library` under an id of its content.
 
     A zero-shot head whose weights are what its words give is the one those words make.
     Any other gets an id that tells its weights, so that nobody who types the same words is
-    given weights of a stranger.
+    given weights of a stranger.  A zero-shot head of other weights of the model in use, such
+    as an older built-in model, is made again from its words.
 
     Args:
         before_keeping: called with the numbers of classes and of prompts of a head that is not
             kept here already; what it raises stops that.
+        notify: called with a sentence where the head was made again.
 
     Raises:
         HeadError: no `.safetensors` head, of another model, or with wrong numbers.
@@ -61,6 +64,17 @@ def open_head(
         raise HeadError(
             f"“{brief(path.name)}” cannot be read now ({error.strerror}); try again."
         ) from error
+    if _is_of_other_weights(head, library):
+        head = _with_clean_words(head, library)
+        again = library.create(
+            head.name, head.templates, head.classes, before_building=before_keeping
+        )
+        if notify is not None:
+            notify(
+                f"“{brief(head.name)}” was made with other weights of {head.model}, so it was "
+                "made again from its words; its answers may differ."
+            )
+        return again
     head = _checked(head, library)
     genuine = _of_its_words(head, library, before_keeping)
     if genuine is not None:
@@ -96,6 +110,13 @@ def _refuse_other_files(path: Path) -> None:
         )
 
 
+def _is_of_other_weights(head: Head, library: HeadLibrary) -> bool:
+    """Whether the words of `head` can stand in for it under the model in use."""
+    encoder = library.encoder
+    is_other = head.model == encoder.model_name and head.fingerprint != encoder.fingerprint
+    return is_other and head.kind == "zero-shot" and head.bias is None and not head.examples
+
+
 def _checked(head: Head, library: HeadLibrary) -> Head:
     """`head` with clean names and the encoder's own preprocessing, if it is of that model."""
     encoder = library.encoder
@@ -110,6 +131,11 @@ def _checked(head: Head, library: HeadLibrary) -> Head:
             f"The head has {head.embed_dim:,} numbers a class; "
             f"{encoder.model_name} needs {encoder.embed_dim:,}."
         )
+    return _with_clean_words(head, library)
+
+
+def _with_clean_words(head: Head, library: HeadLibrary) -> Head:
+    encoder = library.encoder
     classes = tuple(clean_text(name) for name in head.classes)
     templates = tuple(clean_text(template) for template in head.templates)
     try:

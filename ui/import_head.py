@@ -14,7 +14,7 @@ from classifiers.opening import MAX_HEAD_FILE_BYTES, open_head
 from server.limits import LimitKeeper
 from ui.create_section import SHOW_ANSWER_JS
 from ui.file_input import FileButton
-from ui.messages import tell
+from ui.messages import tell, tell_news
 from ui.state import MAX_OWN_CLASSIFIERS, OwnClassifier, PictureInHand, classifier_choices
 from ui.uploads import copied_upload
 
@@ -38,7 +38,7 @@ def open_file(
     try:
         library = models.library(in_hand.model if in_hand else None)
         with copied_upload(path, MAX_HEAD_FILE_BYTES) as copy:
-            head = open_head(library, copy, count_new_head)
+            head = open_head(library, copy, count_new_head, tell_news)
     except HeadsmithError as error:
         tell(error)
         return gr.skip(), gr.skip()

@@ -22,6 +22,11 @@ def tell(error: HeadsmithError) -> None:
     gr.Warning(escape(str(error)), duration=SECONDS_SHOWN, title="That did not work")
 
 
+def tell_news(sentence: str) -> None:
+    """Shows what was done differently from what a person may expect."""
+    gr.Info(escape(sentence), duration=SECONDS_SHOWN, title="Note")
+
+
 def api_error(error: HeadsmithError) -> gr.Error:
     """The error as clients of the API get it."""
     return gr.Error(str(error), print_exception=False)

@@ -76,5 +76,5 @@ def shown_file(path: str, picture: Image.Image) -> str:
 
 def example_pictures() -> list[str]:
     """Photographs that come with Gradio's wheel, where it still brings them."""
-    names = ("lion.jpg", "cheetah1.jpg", "tower.jpg", "bus.png")
+    names = ("lion.jpg", "cheetah1.jpg", "tower.jpg")
     return [str(EXAMPLES_DIR / name) for name in names if (EXAMPLES_DIR / name).is_file()]

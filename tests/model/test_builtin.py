@@ -25,7 +25,7 @@ from classifiers import (
 from classifiers.models import BUILTIN_DIR, WEIGHTS_FILE
 
 PHOTOS = Path(gradio.__file__).parent / "media_assets" / "images"
-MAX_FOLDER_BYTES = 48_000_000
+MAX_FOLDER_BYTES = 52_000_000
 
 
 @pytest.fixture(scope="module")

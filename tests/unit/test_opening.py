@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from classifiers import Encoder, Head, build_zero_shot_head, export_head, opening
-from classifiers.errors import HeadError
+from classifiers.errors import HeadError, LimitError
 from classifiers.export import labels_txt, labels_xml, manifest
 from classifiers.library import HeadLibrary
 from classifiers.opening import open_head
@@ -143,8 +143,33 @@ def test_a_head_of_another_model_is_refused_with_both_names(
 ) -> None:
     with pytest.raises(HeadError, match=r"ViT-B-32/openai.*" + encoder.model_name):
         open_head(library, saved(replace(words, model="ViT-B-32/openai")))
+    prototype = replace(words, fingerprint="0" * 16, kind="prototype", templates=())
     with pytest.raises(HeadError, match="other weights"):
-        open_head(library, saved(replace(words, fingerprint="0" * 16)))
+        open_head(library, saved(prototype))
+
+
+def test_a_head_of_older_weights_is_made_again_from_its_words_and_says_so(
+    library: HeadLibrary, words: Head, saved: Saved
+) -> None:
+    older = replace(words, fingerprint="0" * 16, weights=other_weights(words))
+    said: list[str] = []
+    opened = open_head(library, saved(older), notify=said.append)
+    assert opened.id == words.id
+    np.testing.assert_array_equal(opened.weights, words.weights)
+    assert len(said) == 1 and "“Pets” was made with other weights" in said[0]
+    assert open_head(library, saved(words), notify=said.append).id == words.id
+    assert len(said) == 1, "nothing was made again"
+
+
+def test_older_heads_are_counted_before_they_are_made_again(
+    library: HeadLibrary, words: Head, saved: Saved
+) -> None:
+    def refuse(*_: int) -> None:
+        raise LimitError("Enough for today.", 60)
+
+    older = replace(words, fingerprint="0" * 16, classes=("x", "y", "z"))
+    with pytest.raises(LimitError):
+        open_head(library, saved(older), refuse)
 
 
 def _rewritten(path: Path, **changes: Any) -> Path:
