@@ -15,6 +15,8 @@ from safetensors import safe_open
 
 from classifiers import (
     Encoder,
+    HeadLibrary,
+    HeadStore,
     build_zero_shot_head,
     export_encoder,
     export_head,
@@ -22,6 +24,7 @@ from classifiers import (
     load_label_list,
     open_picture,
 )
+from classifiers.independent import predict_independently
 from classifiers.models import BUILTIN_DIR, WEIGHTS_FILE
 
 PHOTOS = Path(gradio.__file__).parent / "media_assets" / "images"
@@ -45,13 +48,43 @@ def five(encoder: Encoder, photo: str, list_id: str) -> list[str]:
     [
         ("lion.jpg", "nouns", "lion"),
         ("lion.jpg", "animals", "lion"),
-        ("cheetah1.jpg", "nouns", "cat"),
+        ("cheetah1.jpg", "nouns", "cheetah"),
+        ("tower.jpg", "nouns", "tower"),
     ],
 )
 def test_a_photograph_has_its_name_among_the_five(
     builtin: Encoder, photo: str, list_id: str, thing: str
 ) -> None:
     assert thing in five(builtin, photo, list_id)
+
+
+@pytest.mark.parametrize(
+    "photo, list_id, is_none",
+    [
+        ("lion.jpg", "nouns", False),
+        ("lion.jpg", "animals", False),
+        ("cheetah1.jpg", "nouns", False),
+        ("cheetah1.jpg", "cocktails", True),
+        ("cheetah1.jpg", "professions", True),
+        ("tower.jpg", "animals", True),
+    ],
+)
+def test_none_of_these_is_said_where_no_class_fits(
+    builtin: Encoder, photo: str, list_id: str, is_none: bool
+) -> None:
+    labels = load_label_list(list_id)
+    head = build_zero_shot_head(builtin, labels.classes, labels.templates, name=labels.name)
+    prediction = head.predict(builtin.encode_images([open_picture(PHOTOS / photo)]))[0]
+    assert prediction.abstains is is_none
+
+
+def test_each_class_on_its_own_is_not_said_to_everything(builtin: Encoder, tmp_path: Path) -> None:
+    library = HeadLibrary(builtin, HeadStore(tmp_path))
+    head = library.create("x", ["a photo of a {}"], ("lion", "animal", "bus", "pizza", "tower"))
+    picture = builtin.encode_images([open_picture(PHOTOS / "lion.jpg")])
+    found = {g.class_name: g.probability for g in predict_independently(library, head, picture)[0]}
+    assert found["lion"] > 0.5
+    assert max(found["bus"], found["pizza"], found["tower"]) < 0.2
 
 
 def test_a_classifier_of_a_few_typed_words_is_right_about_a_photograph(builtin: Encoder) -> None:
