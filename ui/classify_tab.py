@@ -241,7 +241,7 @@ def build_answer_box() -> tuple[gr.Dropdown, gr.HTML, gr.Checkbox, gr.HTML, gr.H
     cosine.change(None, cosine, None, js=SHOW_COSINE_JS)
     independent = gr.Checkbox(
         label="Score each class on its own",
-        info="Compares every class with “something” instead of with each other: "
+        info="Each class is judged by itself, not against the others: "
         "several may be right, or none.",
         elem_id="hs-independent",
     )
