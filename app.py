@@ -31,11 +31,11 @@ def main(arguments: list[str] | None = None) -> None:
     if settings.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
     from classifiers.bounded_folder import BoundedFolder
-    from classifiers.decoding import PictureDecoder
-    from classifiers.export_cache import ExportCache
-    from classifiers.loading import LoadedModels, choose_default
-    from classifiers.models import PREFERRED
-    from classifiers.prompts import MAX_PROMPTS
+    from classifiers.decoding.decoder import PictureDecoder
+    from classifiers.export.cache import ExportCache
+    from classifiers.loaded_models import LoadedModels, choose_default
+    from classifiers.models.catalog import PREFERRED
+    from classifiers.words.prompts import MAX_PROMPTS
     from server.app import build_server
     from server.limits import LimitKeeper
     from server.upload_quota import UploadQuota

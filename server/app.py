@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 
 from classifiers.errors import HeadsmithError, LimitError
-from classifiers.export_cache import ExportCache
-from classifiers.loading import LoadedModels
+from classifiers.export.cache import ExportCache
+from classifiers.loaded_models import LoadedModels
 from server.api import PREFIX, STATUS_OF_ERRORS, build_api
 from server.body_limit import OF_PICTURES, BodyBound, BodyLimit
 from server.limits import LimitKeeper

@@ -17,8 +17,8 @@ from PIL import Image
 
 from classifiers import export_head
 from classifiers.errors import HeadsmithError, UploadError
-from classifiers.export_cache import ExportCache
-from classifiers.loading import LoadedModels
+from classifiers.export.cache import ExportCache
+from classifiers.loaded_models import LoadedModels
 from server.app import build_server
 from server.limits import LimitKeeper, Limits
 from server.page_gate import PageGate

@@ -22,7 +22,7 @@ from classifiers import (
     load_label_list,
     open_picture,
 )
-from classifiers.models import BUILTIN_DIR, WEIGHTS_FILE
+from classifiers.models.catalog import BUILTIN_DIR, WEIGHTS_FILE
 
 PHOTOS = Path(gradio.__file__).parent / "media_assets" / "images"
 MAX_FOLDER_BYTES = 48_000_000

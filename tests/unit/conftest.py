@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from classifiers.heads import Head
+from classifiers.heads.head import Head
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,7 +66,7 @@ def sigmoid_encoder(tmp_path_factory: pytest.TempPathFactory):
     from safetensors.torch import save_file
     from tiny_model import CONFIG
 
-    from classifiers.model_files import load_encoder
+    from classifiers.encoder.load import load_encoder
 
     config = copy.deepcopy(CONFIG)
     model_cfg = config["model_cfg"]

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from classifiers import batching
-from classifiers.batching import Batcher
-from classifiers.computing import COMPUTING_THREAD, compute
+from classifiers.encoder import batching
+from classifiers.encoder.batching import Batcher
+from classifiers.encoder.executor import COMPUTING_THREAD, compute
 
 
 def test_a_lone_call_is_answered_alone() -> None:

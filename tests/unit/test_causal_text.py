@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from tiny_model import CONFIG
 
-from classifiers.causal_text import CausalTextTower
+from classifiers.encoder.causal_text import CausalTextTower
 
 ROUNDING = 1e-5  # what the speed-up may cost, by the project's own bound
 PROMPTS = [

@@ -23,17 +23,17 @@ import psutil
 import pytest
 from PIL import Image
 
-from classifiers import decoding
-from classifiers.decoding import MAX_DECODING_BYTES, PictureDecoder
-from classifiers.decoding_needs import bytes_to_decode, webp_bytes_to_decode
-from classifiers.decoding_process import Budget, Lane
-from classifiers.decoding_worker import MAX_HEADER_BYTES, Channel
+from classifiers.decoding import decoder as decoder_module
+from classifiers.decoding.decoder import MAX_DECODING_BYTES, PictureDecoder
+from classifiers.decoding.needs import bytes_to_decode, webp_bytes_to_decode
+from classifiers.decoding.process import Budget, Lane
+from classifiers.decoding.worker import MAX_HEADER_BYTES, Channel
 from classifiers.errors import BusyError, ImageError
 from classifiers.images import open_picture
 from classifiers.waiting_line import WaitingLine
 
 pytestmark = pytest.mark.skipif(
-    not decoding._CAN_HAND_OVER, reason="pictures are decoded in this process here"
+    not decoder_module._CAN_HAND_OVER, reason="pictures are decoded in this process here"
 )
 
 MEMORY = 500_000_000  # bytes that all pictures together may add to the machine's use
@@ -312,7 +312,7 @@ def test_a_camera_s_picture_is_decoded_within_what_it_says_it_needs(
     picture = scene.resize((4000, 3000), Image.Resampling.NEAREST)
     # HEIC takes half a minute to be written, unless little is in it.
     data = FORMATS[format](picture if format != "HEIC" else Image.new("RGB", picture.size))
-    monkeypatch.setattr(decoding, "_ALL", None)  # whoever comes to it fails
+    monkeypatch.setattr(decoder_module, "_ALL", None)  # whoever comes to it fails
     assert decoder.open(data, for_size=SIZE).mode == "RGB"
     assert decoder.open(data).size == (4000, 3000)
 
@@ -379,8 +379,8 @@ def test_what_would_take_too_long_is_refused_by_what_its_file_shows(
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is begun, and little time is given."""
     for name in ("_QUICK", "_LARGE", "_ALL"):
-        bounds = replace(getattr(decoding, name), seconds=0.3, pixels=1 << 60)
-        monkeypatch.setattr(decoding, name, bounds)
+        bounds = replace(getattr(decoder_module, name), seconds=0.3, pixels=1 << 60)
+        monkeypatch.setattr(decoder_module, name, bounds)
 
 
 @pytest.mark.parametrize("make", [endless_jpeg, plain_text_ppm])
@@ -412,7 +412,7 @@ def children() -> list[int]:
     found = []
     for process in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
-            if "classifiers.decoding_worker" in process.cmdline():
+            if "classifiers.decoding.worker" in process.cmdline():
                 found.append(process.pid)
     return found
 
@@ -439,7 +439,7 @@ def test_what_kills_its_process_is_called_damaged(
 ) -> None:
     decoder = PictureDecoder(n_quick=1)
     decoder.start()
-    begin = decoding.Lane.process
+    begin = decoder_module.Lane.process
 
     @contextlib.contextmanager
     def killed(lane: Lane) -> Iterator[Any]:
@@ -456,7 +456,7 @@ def test_what_kills_its_process_is_called_damaged(
 
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(decoding.Lane, "process", killed)
+            patch.setattr(decoder_module.Lane, "process", killed)
             with pytest.raises(ImageError, match="damaged"):
                 decoder.open(file_of(scene, "BMP"))
         assert decoder.open(file_of(scene, "BMP")).size == scene.size

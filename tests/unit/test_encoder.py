@@ -17,13 +17,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from classifiers import encoder as encoder_module
-from classifiers.causal_text import CausalTextTower
-from classifiers.encoder import Encoder
+from classifiers.encoder import encoder as encoder_module
+from classifiers.encoder.causal_text import CausalTextTower
+from classifiers.encoder.encoder import Encoder
+from classifiers.encoder.load import load_encoder, load_encoder_from
 from classifiers.errors import ModelError
 from classifiers.images import open_picture
-from classifiers.model_files import load_encoder, load_encoder_from
-from classifiers.models import BUILTIN_DIR, CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, find_model
+from classifiers.models.catalog import BUILTIN_DIR, CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, find_model
 
 ROUNDING = 1e-5  # float32 sums in another order; the rows have length 1
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers.encoder import Encoder
-from classifiers.export import export_encoder, export_head
-from classifiers.heads import Head
+from classifiers.encoder.encoder import Encoder
+from classifiers.export.export import export_encoder, export_head
+from classifiers.heads.head import Head
 from classifiers.images import open_picture
 
 SAME = 1e-5  # promised: the page's own numbers

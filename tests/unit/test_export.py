@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 from torch.jit.mobile import _get_model_bytecode_version, _load_for_lite_interpreter
 
-from classifiers.encoder import Encoder
+from classifiers.encoder.encoder import Encoder
 from classifiers.errors import ExportError
-from classifiers.export import (
+from classifiers.export.export import (
     HEAD_FORMATS,
     estimate_head_bytes,
     export_encoder,
@@ -28,10 +28,10 @@ from classifiers.export import (
     missing_library,
     resource_name,
 )
-from classifiers.frames import FramePreprocessing
-from classifiers.heads import Head
+from classifiers.export.frames import FramePreprocessing
+from classifiers.export.torchscript import PlainAttention, operators_that_phones_lack
+from classifiers.heads.head import Head
 from classifiers.images import open_picture
-from classifiers.torchscript import PlainAttention, operators_that_phones_lack
 
 MakeHead = Callable[..., Head]
 
@@ -341,7 +341,7 @@ def test_the_exported_encoder_sees_what_the_page_s_encoder_sees(
 def test_encoder_and_head_on_the_phone_give_the_page_s_answer(
     encoder: Encoder, photo: Path, tmp_path: Path
 ) -> None:
-    from classifiers.zero_shot import build_zero_shot_head
+    from classifiers.heads.zero_shot import build_zero_shot_head
 
     head = build_zero_shot_head(encoder, ["lion", "cat", "dog", "car"], ["a {}"], name="x")
     picture = open_picture(photo).resize((32, 32))

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from classifiers import Encoder, Head
-from classifiers import export_cache as module
 from classifiers.bounded_folder import BoundedFolder
 from classifiers.errors import ExportError
-from classifiers.export_cache import ExportCache
+from classifiers.export import cache as module
+from classifiers.export.cache import ExportCache
 
 
 @pytest.fixture

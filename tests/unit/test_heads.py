@@ -16,7 +16,7 @@ import safetensors
 from safetensors.numpy import save_file
 
 from classifiers.errors import HeadError
-from classifiers.heads import Head, head_id
+from classifiers.heads.head import Head, head_id
 
 MakeHead = Callable[..., Head]
 

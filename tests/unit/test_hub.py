@@ -19,11 +19,11 @@ from huggingface_hub import constants, file_download
 from loopback_hub import LoopbackHub
 from small_models import FAMILIES, make_model
 
-from classifiers import hub as hub_module
+from classifiers.encoder.load import load_encoder
 from classifiers.errors import ModelError
-from classifiers.loading import LoadedModels, choose_default
-from classifiers.model_files import load_encoder
-from classifiers.models import BUILTIN, CONFIG_FILE, PREFERRED, WEIGHTS_FILE, find_model
+from classifiers.loaded_models import LoadedModels, choose_default
+from classifiers.models import hub as hub_module
+from classifiers.models.catalog import BUILTIN, CONFIG_FILE, PREFERRED, WEIGHTS_FILE, find_model
 
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = "people/tiny"
@@ -239,7 +239,9 @@ def test_many_who_ask_share_one_download(hub: LoopbackHub, models: LoadedModels)
 
 
 def test_two_processes_share_one_download(hub: LoopbackHub, tmp_path: Path) -> None:
-    code = f"from classifiers import hub; print(hub.download({REPOSITORY!r}, lambda *_: None))"
+    code = (
+        f"from classifiers.models import hub; print(hub.download({REPOSITORY!r}, lambda *_: None))"
+    )
     environment = {
         **os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(tmp_path / "cache"),
         "HF_HUB_OFFLINE": "0", "PYTHONPATH": str(ROOT),
@@ -342,7 +344,10 @@ def test_auto_begins_with_the_built_in_model_and_asks_nobody(hub: LoopbackHub) -
 
 
 def test_importing_asks_nobody(hub: LoopbackHub) -> None:
-    code = "import app, classifiers.hub, classifiers.loading, classifiers.encoder, ui.page"
+    code = (
+        "import app, classifiers.models.hub, classifiers.loaded_models, "
+        "classifiers.encoder.encoder, ui.page"
+    )
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
     assert hub.requests == []

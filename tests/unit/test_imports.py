@@ -23,7 +23,9 @@ def imported_by(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "classifiers").glob("*.py")), ids=lambda path: path.stem
+    "path",
+    sorted((ROOT / "classifiers").rglob("*.py")),
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
 )
 def test_nothing_under_classifiers_knows_of_the_web(path: Path) -> None:
     assert not imported_by(path) & {"gradio", "fastapi", "starlette", "ui", "server", "app"}

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifiers.independent import ANYTHING, predict_independently
-from classifiers.library import HeadLibrary
-from classifiers.store import HeadStore
+from classifiers.heads.library import HeadLibrary
+from classifiers.heads.one_vs_rest import ANYTHING, predict_independently
+from classifiers.heads.store import HeadStore
 
 CLASSES = ("cat", "animal", "pet", "spanner")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from classifiers.errors import ClassNamesError, LabelListError
-from classifiers.label_lists import (
+from classifiers.words.label_lists import (
     MAX_CLASS_CHARACTERS,
     MAX_CLASSES,
     MAX_FILE_BYTES,
@@ -17,7 +17,7 @@ from classifiers.label_lists import (
     parse_class_names,
     read_class_names_file,
 )
-from classifiers.typed_words import read_typed_words
+from classifiers.words.typed_words import read_typed_words
 
 # What visitors send on purpose or by accident; each is one class, and plain text.
 ODD_NAMES = [

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from test_export import ODD_CLASSES
 
-from classifiers.export import labels_xml, resource_name
-from classifiers.heads import Head
+from classifiers.export.export import labels_xml, resource_name
+from classifiers.heads.head import Head
 
 
 def compiled(xml: str, folder: Path) -> Path:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifiers import library as library_module
-from classifiers.encoder import Encoder
+from classifiers.encoder.encoder import Encoder
 from classifiers.errors import ClassNamesError, HeadError, TemplateError
-from classifiers.label_lists import label_list_ids, load_label_list
-from classifiers.library import HeadLibrary
-from classifiers.store import HeadStore
+from classifiers.heads import library as library_module
+from classifiers.heads.library import HeadLibrary
+from classifiers.heads.store import HeadStore
+from classifiers.words.label_lists import label_list_ids, load_label_list
 
 CLASSES = ("cat", "dog", "goldfish")
 

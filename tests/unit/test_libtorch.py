@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifiers.export import export_head
-from classifiers.heads import Head
+from classifiers.export.export import export_head
+from classifiers.heads.head import Head
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "libtorch"
 SAME = 1e-5  # promised: the page's own numbers
@@ -34,7 +34,7 @@ def classify(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_c_plus_plus_program_prints_the_page_s_five(
     precision: str, classify: Path, make_head: Callable[..., Head], tmp_path: Path
 ) -> None:
-    from classifiers.precision import rounded_head
+    from classifiers.export.precision import rounded_head
 
     classes = ("Côte d'Ivoire", "Piña colada", "猫", *(f"class {i}" for i in range(27)))
     head = make_head(30, classes=classes)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from classifiers import loading
+from classifiers import loaded_models
 from classifiers.errors import ModelError
-from classifiers.loading import LoadedModels
+from classifiers.loaded_models import LoadedModels
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,7 +65,7 @@ def test_one_model_s_failure_leaves_the_other_at_work(models: LoadedModels) -> N
 def test_names_that_visitors_make_up_are_not_remembered_for_ever(
     models: LoadedModels, tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "MAX_FAILURES", 5)
+    monkeypatch.setattr(loaded_models, "MAX_FAILURES", 5)
     models.library()
     going_on = hold_up_loading(models, monkeypatch)
     slow = models.preload(f"{tiny_model}/.")
@@ -99,7 +99,7 @@ def hold_up_loading(models: LoadedModels, monkeypatch: pytest.MonkeyPatch) -> th
 def test_a_default_s_failure_is_remembered_however_many_fail_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "MAX_FAILURES", 2)
+    monkeypatch.setattr(loaded_models, "MAX_FAILURES", 2)
     default = "local-dir:/no/such/default"
     models = LoadedModels(tmp_path / "heads", default=default, prepare_label_lists=False)
     for name in (default, *"abcdef"):
@@ -134,7 +134,7 @@ def test_the_same_folder_under_many_names_leaves_nothing_behind(
 def test_label_sets_are_prepared_in_the_background(
     tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from classifiers.library import HeadLibrary
+    from classifiers.heads.library import HeadLibrary
 
     prepared = threading.Event()
     monkeypatch.setattr(HeadLibrary, "build_label_lists", lambda self: prepared.set())
@@ -144,12 +144,20 @@ def test_label_sets_are_prepared_in_the_background(
 
 @pytest.mark.parametrize(
     "module",
-    ["classifiers", "errors", "export", "heads", "images", "label_lists", "loading", "prompts"],
+    [
+        "classifiers",
+        "classifiers.errors",
+        "classifiers.export.export",
+        "classifiers.heads.head",
+        "classifiers.images",
+        "classifiers.loaded_models",
+        "classifiers.words.label_lists",
+        "classifiers.words.prompts",
+    ],
 )
 def test_the_page_can_be_served_before_torch_is_imported(module: str) -> None:
-    name = module if module == "classifiers" else f"classifiers.{module}"
     slow = ("torch", "open_clip", "gradio")
-    code = f"import sys, {name}; print([m for m in {slow} if m in sys.modules])"
+    code = f"import sys, {module}; print([m for m in {slow} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

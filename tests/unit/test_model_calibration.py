@@ -12,10 +12,10 @@ from conftest import unit_rows
 
 from classifiers import build_zero_shot_head, load_encoder
 from classifiers.errors import ModelError
-from classifiers.independent import predict_independently
-from classifiers.library import HeadLibrary
-from classifiers.model_calibration import CALIBRATION_FILE, ModelCalibration
-from classifiers.store import HeadStore
+from classifiers.heads.library import HeadLibrary
+from classifiers.heads.one_vs_rest import predict_independently
+from classifiers.heads.store import HeadStore
+from classifiers.models.calibration import CALIBRATION_FILE, ModelCalibration
 
 SCALES = ((10, 20.0), (1000, 80.0))
 

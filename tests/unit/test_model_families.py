@@ -18,14 +18,14 @@ from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preproc
 from PIL import Image
 from small_models import FAMILIES, PREPROCESSING, make_model
 
-from classifiers.encoder import Encoder
+from classifiers.encoder.encoder import Encoder
+from classifiers.encoder.load import load_encoder, load_encoder_from
+from classifiers.encoder.padded_text import PaddedTextTower
 from classifiers.errors import ModelError
-from classifiers.export import export_head
-from classifiers.heads import Head
-from classifiers.model_files import load_encoder, load_encoder_from
-from classifiers.models import ModelSource
-from classifiers.padded_text import PaddedTextTower
-from classifiers.zero_shot import build_zero_shot_head
+from classifiers.export.export import export_head
+from classifiers.heads.head import Head
+from classifiers.heads.zero_shot import build_zero_shot_head
+from classifiers.models.catalog import ModelSource
 
 TOLERANCE = 1e-5  # float32: batches and cut prompts change the order of additions
 WORDS = ["cat", "dog", "a photo of a goldfish", "кошка", "a", "猫"]

@@ -9,11 +9,11 @@ from pathlib import Path
 import open_clip
 import pytest
 
-from classifiers import memory
 from classifiers.errors import ModelError
-from classifiers.loading import LoadedModels
-from classifiers.memory import check_memory
-from classifiers.models import BUILTIN, PREFERRED, curated_models, find_model
+from classifiers.loaded_models import LoadedModels
+from classifiers.models import memory
+from classifiers.models.catalog import BUILTIN, PREFERRED, curated_models, find_model
+from classifiers.models.memory import check_memory
 
 ROOT = Path(__file__).resolve().parents[2]
 CURATED = [card for card in curated_models() if card.name != BUILTIN]
@@ -148,7 +148,7 @@ def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_table_is_known_without_torch_and_transformers() -> None:
     code = (
-        "import sys; from classifiers.models import *; curated_models(); "
+        "import sys; from classifiers.models.catalog import *; curated_models(); "
         f"find_model({PREFERRED!r}); "
         "print([m for m in ('torch', 'open_clip', 'transformers', 'huggingface_hub') "
         "if m in sys.modules])"

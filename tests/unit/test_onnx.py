@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from classifiers.encoder import Encoder
+from classifiers.encoder.encoder import Encoder
 from classifiers.errors import ExportError
-from classifiers.export import export_encoder, export_head
-from classifiers.heads import Head
+from classifiers.export.export import export_encoder, export_head
+from classifiers.export.precision import rounded_head
+from classifiers.heads.head import Head
 from classifiers.images import open_picture
-from classifiers.precision import rounded_head
 
 SAME = 1e-5  # promised: the page's own numbers
 
@@ -79,7 +79,7 @@ def test_the_onnx_encoder_sees_what_the_page_s_encoder_sees(
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
-    from classifiers.torchscript import encode_rounded
+    from classifiers.export.torchscript import encode_rounded
 
     encoder: Encoder = request.getfixturevalue(model)
     pictures = [open_picture(photo).resize((32, 32)).rotate(angle) for angle in (0, 90, 180)]

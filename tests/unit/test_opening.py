@@ -18,12 +18,13 @@ from crafted_heads import crafted_heads
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from classifiers import Encoder, Head, build_zero_shot_head, export_head, opening
+from classifiers import Encoder, Head, build_zero_shot_head, export_head
 from classifiers.errors import HeadError
-from classifiers.export import labels_txt, labels_xml, manifest
-from classifiers.library import HeadLibrary
-from classifiers.opening import open_head
-from classifiers.store import HeadStore
+from classifiers.export.export import labels_txt, labels_xml, manifest
+from classifiers.heads import untrusted_file
+from classifiers.heads.library import HeadLibrary
+from classifiers.heads.store import HeadStore
+from classifiers.heads.untrusted_file import open_head
 
 
 @pytest.fixture
@@ -275,7 +276,7 @@ def test_a_file_is_measured_before_it_is_read(
     path = saved(words)
     for limit, says in [("MAX_HEADER_BYTES", "names and templates"), ("MAX_HEAD_FILE_BYTES", "MB")]:
         with monkeypatch.context() as small:
-            small.setattr(opening, limit, 100)
+            small.setattr(untrusted_file, limit, 100)
             with pytest.raises(HeadError, match=says):
                 open_head(library, path)
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from classifiers.bounded_folder import BoundedFolder
-from classifiers.encoder import Encoder
+from classifiers.encoder.encoder import Encoder
 from classifiers.errors import ExportError
-from classifiers.export import estimate_head_bytes, export_encoder, export_head
-from classifiers.export_cache import ExportCache
-from classifiers.heads import Head
+from classifiers.export.cache import ExportCache
+from classifiers.export.export import estimate_head_bytes, export_encoder, export_head
+from classifiers.export.precision import int8_rows, measure_change, rounded_head
+from classifiers.heads.head import Head
 from classifiers.images import open_picture
-from classifiers.precision import int8_rows, measure_change, rounded_head
 
 
 def probabilities(head: Head, embeddings: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ def test_rows_in_eight_bits_are_off_by_half_a_step_at_most() -> None:
 def test_a_rounded_encoder_is_smaller_and_leaves_the_page_s_as_it_was(
     precision: str, least_cosine: float, encoder: Encoder, photo: Path, tmp_path: Path
 ) -> None:
-    from classifiers.torchscript import encode_rounded
+    from classifiers.export.torchscript import encode_rounded
 
     pictures = [open_picture(photo)]
     before = encoder.encode_images(pictures)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from classifiers import Encoder
-from classifiers.library import HeadLibrary
-from classifiers.prompt_cache import PromptCache
-from classifiers.store import HeadStore
+from classifiers.encoder.prompt_cache import PromptCache
+from classifiers.heads.library import HeadLibrary
+from classifiers.heads.store import HeadStore
 
 
 @pytest.fixture

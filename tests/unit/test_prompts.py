@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from classifiers.errors import TemplateError
-from classifiers.prompts import (
+from classifiers.words.prompts import (
     MAX_TEMPLATE_CHARACTERS,
     MAX_TEMPLATES,
     brief,

@@ -20,11 +20,11 @@ from PIL import Image
 
 from classifiers import Encoder, Head, export_head, open_picture
 from classifiers.bounded_folder import BoundedFolder
-from classifiers.export import HEAD_FORMATS
-from classifiers.export_cache import ExportCache
-from classifiers.label_lists import label_list_ids
-from classifiers.library import HeadLibrary
-from classifiers.loading import LoadedModels
+from classifiers.export.cache import ExportCache
+from classifiers.export.export import HEAD_FORMATS
+from classifiers.heads.library import HeadLibrary
+from classifiers.loaded_models import LoadedModels
+from classifiers.words.label_lists import label_list_ids
 from server import body_limit
 from server.app import build_server
 from server.limits import LimitKeeper, Limits, network_of
@@ -248,7 +248,7 @@ def test_the_encoder_is_written_once_and_asked_for_again_cheaply(
     module = torch.jit.load(io.BytesIO(first.content))
     assert module(torch.rand(2, 3, *encoder.image_size)).shape == (2, encoder.embed_dim)
     monkeypatch.setattr(
-        "classifiers.export_cache.export_encoder", lambda *_, **__: pytest.fail("written again")
+        "classifiers.export.cache.export_encoder", lambda *_, **__: pytest.fail("written again")
     )
     assert api.get("/api/v1/encoder").content == first.content
     headers = {"If-None-Match": first.headers["ETag"]}

@@ -13,8 +13,8 @@ from fastapi import Request
 
 from classifiers import Encoder
 from classifiers.errors import Cancelled
-from classifiers.library import HeadLibrary
-from classifiers.store import HeadStore
+from classifiers.heads.library import HeadLibrary
+from classifiers.heads.store import HeadStore
 from server.work import MAX_WAITING, Line, ServerBusy, run_while_wanted
 
 AT_ONCE = Line.ANSWERS.value[1]  # the line of whoever names none

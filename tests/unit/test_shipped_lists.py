@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from classifiers.label_lists import LABEL_LISTS_DIR, label_list_ids, load_label_list
-from classifiers.prompts import class_prompts, clean_text
+from classifiers.words.label_lists import LABEL_LISTS_DIR, label_list_ids, load_label_list
+from classifiers.words.prompts import class_prompts, clean_text
 
 MINIMUM_CLASSES = {
     "nouns": 4000,

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from classifiers.errors import HeadError
-from classifiers.head_files import pack
-from classifiers.heads import Head
-from classifiers.store import SECONDS_BEFORE_SWEEPING, HeadStore
+from classifiers.heads.head import Head
+from classifiers.heads.head_format import pack
+from classifiers.heads.store import SECONDS_BEFORE_SWEEPING, HeadStore
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -144,8 +144,8 @@ def run(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
     """A process of its own, which a limit or a signal may strike."""
     imports = (
         "import os, pathlib, resource, signal, sys\n"
-        "from classifiers.heads import Head\n"
-        "from classifiers.store import HeadStore\n"
+        "from classifiers.heads.head import Head\n"
+        "from classifiers.heads.store import HeadStore\n"
     )
     return subprocess.Popen(
         [sys.executable, "-c", imports + code, *map(str, arguments)],

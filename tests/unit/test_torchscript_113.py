@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from old_pytorch import old_python, run_in_pytorch_1_13
 
-from classifiers.encoder import Encoder
-from classifiers.export import export_encoder, export_head
-from classifiers.heads import Head
+from classifiers.encoder.encoder import Encoder
+from classifiers.export.export import export_encoder, export_head
+from classifiers.heads.head import Head
 from classifiers.images import open_picture
 
 SAME = 1e-5  # promised: the page's own numbers
@@ -76,7 +76,7 @@ def test_camera_frames_and_rounded_weights_work_in_pytorch_1_13(
     tmp_path: Path,
     run_in_113: Callable[[Path, np.ndarray], list[np.ndarray]],
 ) -> None:
-    from classifiers.torchscript import encode_rounded
+    from classifiers.export.torchscript import encode_rounded
 
     pictures = [open_picture(photo).resize((97, 64)), open_picture(photo).resize((97, 64))]
     path = tmp_path / f"frames.{suffix}"
@@ -95,7 +95,7 @@ def test_a_rounded_head_gives_the_measured_answers_in_pytorch_1_13(
     tmp_path: Path,
     run_in_113: Callable[[Path, np.ndarray], list[np.ndarray]],
 ) -> None:
-    from classifiers.precision import rounded_head
+    from classifiers.export.precision import rounded_head
 
     head = make_head(60)
     path = export_head(head, tmp_path / "head.ptl", precision=precision)

@@ -9,9 +9,9 @@ import open_clip
 import pytest
 import torch
 
-from classifiers.encoder import Encoder
+from classifiers.encoder.encoder import Encoder
 from classifiers.errors import ClassNamesError, TemplateError
-from classifiers.zero_shot import build_zero_shot_head, zero_shot_head_id
+from classifiers.heads.zero_shot import build_zero_shot_head, zero_shot_head_id
 
 ROUNDING = 1e-5  # float32 sums in another order; the rows have length 1
 CLASSES = (
@@ -58,7 +58,7 @@ def test_a_large_list_in_pieces_gives_the_same_numbers(
     texts_at_once: int, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = build_zero_shot_head(encoder, CLASSES, ENSEMBLE, name="x")
-    monkeypatch.setattr("classifiers.encoder.TEXT_BATCH", texts_at_once)
+    monkeypatch.setattr("classifiers.encoder.encoder.TEXT_BATCH", texts_at_once)
     pieces = build_zero_shot_head(encoder, CLASSES, ENSEMBLE, name="x")
     np.testing.assert_allclose(pieces.weights, whole.weights, atol=ROUNDING)
     assert pieces.id == whole.id
@@ -85,7 +85,7 @@ def test_the_id_is_known_without_building(encoder: Encoder) -> None:
 def test_progress_only_rises_and_ends_at_the_number_of_classes(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("classifiers.encoder.TEXT_BATCH", 64)
+    monkeypatch.setattr("classifiers.encoder.encoder.TEXT_BATCH", 64)
     classes = [f"thing {i}" for i in range(200)]
     calls: list[tuple[int, int]] = []
     build_zero_shot_head(
@@ -98,7 +98,7 @@ def test_progress_only_rises_and_ends_at_the_number_of_classes(
 
 
 def test_cancel_stops_the_work_at_once(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("classifiers.encoder.TEXT_BATCH", 10)
+    monkeypatch.setattr("classifiers.encoder.encoder.TEXT_BATCH", 10)
     calls = 0
 
     def cancel(done: int, total: int) -> None:
