@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 from PIL import Image
 
+from app import build_application
 from classifiers import Encoder, Head, export_head, open_picture
 from classifiers.bounded_folder import BoundedFolder
 from classifiers.export.cache import ExportCache
@@ -26,7 +27,6 @@ from classifiers.heads.library import HeadLibrary
 from classifiers.loaded_models import LoadedModels
 from classifiers.words.label_lists import label_list_ids
 from server import body_limit
-from server.app import build_server
 from server.limits import LimitKeeper, Limits, network_of
 from server.upload_quota import UploadQuota
 
@@ -60,7 +60,7 @@ def serve(models: LoadedModels, tmp_path_factory: pytest.TempPathFactory) -> Ser
         exports = ExportCache(BoundedFolder(tmp_path_factory.mktemp("exports"), 1_000_000_000))
         quota = UploadQuota(tmp_path_factory.mktemp("uploads"), 1_000_000_000)
         keeper = LimitKeeper(Limits(**{**none, **limits}))
-        server = build_server(models, page, keeper, exports, quota)
+        server = build_application(models, page, keeper, exports, quota)
         return TestClient(server, raise_server_exceptions=False)
 
     return make
