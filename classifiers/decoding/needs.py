@@ -1,7 +1,7 @@
 """How much memory it takes to decode a picture whose header was read.  Decodes nothing.
 
-Counted from what the decoders allocate, as measured (tests/unit/test_decoding.py measures it
-again); a process that decodes for strangers is held to the figure by the system.
+Counted from what the decoders allocate, as measured (tests/unit/decoding measures it again);
+a process that decodes for strangers is held to the figure by the system.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from random_rows import unit_rows
 
 from classifiers.heads.head import Head
 
@@ -23,11 +24,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(n_threads)
-
-
-def unit_rows(n: int, dim: int, seed: int = 0) -> np.ndarray:
-    rows = np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from classifiers.heads.head import Head
 from classifiers.heads.head_format import pack
 from classifiers.heads.store import SECONDS_BEFORE_SWEEPING, HeadStore
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 MakeHead = Callable[..., Head]
 

@@ -14,6 +14,8 @@ import pytest
 from classifiers import loaded_models
 from classifiers.errors import ModelError
 from classifiers.loaded_models import LoadedModels
+from classifiers.models import memory
+from classifiers.models.catalog import PREFERRED
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -140,6 +142,71 @@ def test_label_sets_are_prepared_in_the_background(
     monkeypatch.setattr(HeadLibrary, "build_label_lists", lambda self: prepared.set())
     LoadedModels(tmp_path / "heads", default=tiny_model).preload()
     assert prepared.wait(60), "the first visitor would wait for the label sets"
+
+
+def test_typed_names_are_refused_where_only_curated_ones_are_allowed(
+    tiny_model: str, tmp_path: Path
+) -> None:
+    models = LoadedModels(
+        tmp_path / "heads", tiny_model, any_model=False, offline=True, prepare_label_lists=False
+    )
+    for name in ("hf-hub:org/repo", "ViT-H-14/laion2b_s32b_b79k", "local-dir:/etc"):
+        for ask in (models.preload, models.library):
+            with pytest.raises(ModelError, match="choose a model of the menu"):
+                ask(name)
+    assert models.may_choose(PREFERRED) and models.may_choose(tiny_model)
+    assert models.library() is models.library(tiny_model)
+
+
+@pytest.fixture
+def three(tiny_model: str, tmp_path: Path) -> list[str]:
+    """Three names of the tiny model."""
+    folder = Path(tiny_model.removeprefix("local-dir:"))
+    for name in ("a", "b", "c"):
+        (tmp_path / name).symlink_to(folder)
+    return [f"local-dir:{tmp_path / name}" for name in ("a", "b", "c")]
+
+
+def test_the_least_recently_used_model_goes_first(three: list[str], tmp_path: Path) -> None:
+    a, b, c = three
+    models = LoadedModels(tmp_path / "heads", a, max_models=2, prepare_label_lists=False)
+    for name in (a, b, a, c):
+        models.library(name)
+    assert [models.is_loaded(name) for name in three] == [True, False, True]
+    assert models.status(b).state == "local"
+    models.library(b)
+    assert [models.is_loaded(name) for name in three] == [False, True, True]
+
+
+def test_no_more_than_max_models_are_ever_loaded_at_once(three: list[str], tmp_path: Path) -> None:
+    models = LoadedModels(tmp_path / "heads", three[0], max_models=1, prepare_label_lists=False)
+    for future in [models.preload(name) for name in three]:
+        future.result(60)
+    assert sum(models.is_loaded(name) for name in three) == 1
+
+
+def test_a_model_that_still_works_is_not_thrown_away(three: list[str], tmp_path: Path) -> None:
+    a, b, _ = three
+    models = LoadedModels(tmp_path / "heads", a, max_models=1, prepare_label_lists=False)
+    working = models.library(a)
+    models.library(b)
+    assert not models.is_loaded(a)
+    assert working.create("x", ["a {}"], ["cat"]).classes == ("cat",)
+    assert models.library(a) is working, "loaded a second time beside the first"
+
+
+def test_a_model_too_large_for_memory_is_refused_with_figures(
+    three: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, _ = three
+    models = LoadedModels(tmp_path / "heads", a, prepare_label_lists=False)
+    models.library(a)
+    monkeypatch.setattr(memory, "_available_bytes", lambda: 50_000_000)
+    with pytest.raises(ModelError, match=r"needs about 0\.1 GB of memory and 0\.1 GB are free"):
+        models.preload(b).result(60)
+    assert models.library(a).create("x", ["a {}"], ["cat"]).classes == ("cat",)
+    monkeypatch.undo()
+    models.preload(b).result(60)  # the button, after something was closed
 
 
 @pytest.mark.parametrize(

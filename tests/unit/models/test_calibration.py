@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import unit_rows
+from random_rows import unit_rows
 
 from classifiers import build_zero_shot_head, load_encoder
 from classifiers.errors import ModelError

@@ -25,7 +25,7 @@ from classifiers.loaded_models import LoadedModels, choose_default
 from classifiers.models import hub as hub_module
 from classifiers.models.catalog import BUILTIN, CONFIG_FILE, PREFERRED, WEIGHTS_FILE, find_model
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 REPOSITORY = "people/tiny"
 NAME = f"hf-hub:{REPOSITORY}"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[2] / "label_lists"
+FOLDER = Path(__file__).resolve().parents[3] / "label_lists"
 
 # Animals, food, vehicles, furniture, tools, clothes, buildings, sports gear, nature.
 EVERYDAY_THINGS = """

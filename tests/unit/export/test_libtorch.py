@@ -13,7 +13,7 @@ import pytest
 from classifiers.export.export import export_head
 from classifiers.heads.head import Head
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "libtorch"
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "libtorch"
 SAME = 1e-5  # promised: the page's own numbers
 
 
