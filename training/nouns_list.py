@@ -1,6 +1,6 @@
 """Makes `nouns.csv` and `abstract_nouns.csv` from WordNet and word frequencies.
 
-    python label_lists/build_nouns.py
+    python -m training.nouns_list
 
 gives the same two files again, byte for byte. It needs Debian's `wordnet-base` and the
 packages nltk and wordfreq; the shipped product needs none of them.
@@ -16,7 +16,6 @@ Knows nothing of models or of the application.
 
 import csv
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,10 +27,9 @@ from typing import Any
 
 import wordfreq
 
-FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parent))  # so that the script runs by its path
+from training.wordnet import load_wordnet
 
-from training.wordnet import load_wordnet  # noqa: E402
+FOLDER = Path(__file__).resolve().parents[1] / "label_lists"
 
 Synset = Any  # nltk has no types
 

@@ -1,7 +1,7 @@
 """The computed label lists: made again they are the same, and they hold everyday things."""
 
 import csv
-import importlib.util
+import importlib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,11 +38,7 @@ def read_classes(path: Path) -> list[str]:
 def build_nouns() -> ModuleType:
     pytest.importorskip("wordfreq", reason="the lists are computed with the package wordfreq")
     pytest.importorskip("nltk", reason="the lists are computed with the package nltk")
-    spec = importlib.util.spec_from_file_location("build_nouns", FOLDER / "build_nouns.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("training.nouns_list")
 
 
 @pytest.fixture(scope="module")
@@ -97,5 +93,5 @@ def test_making_the_lists_again_gives_the_same_files(
     for name in build_nouns.LISTS:
         made, shipped = tmp_path / f"{name}.csv", FOLDER / f"{name}.csv"
         assert made.read_bytes() == shipped.read_bytes(), (
-            f"{name}.csv is not what build_nouns.py makes; run python label_lists/build_nouns.py"
+            f"{name}.csv is not what it is made into; run python -m training.nouns_list"
         )
