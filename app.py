@@ -6,19 +6,27 @@ python app.py [--host 127.0.0.1] [--port 7860] [--model auto] [--offline] ...
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from classifiers.files import usable_folder
 from settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    import gradio as gr
     from fastapi import FastAPI
+
+    from classifiers.export.cache import ExportCache
+    from classifiers.loaded_models import LoadedModels
+    from server.limits import LimitKeeper
+    from server.upload_quota import UploadQuota
 
 MAX_UPLOAD = "50mb"
 MAX_VISITOR_BYTES = 4_000_000_000  # of uploads and of files made for visitors, on disk
 MAX_WAITING = 48  # requests in the queue; more are told to come back
 MAX_AT_ONCE = 16  # of one kind; those that compute for long wait in shorter lines of their own
 MAX_CONNECTIONS = 1_000  # open pages hold one each
+# What Gradio remembers of a page that was opened takes 0.22 MB; the oldest is forgotten first.
+MAX_SESSIONS = 1_000
 SECONDS_TO_FINISH = 3  # for what is being answered when the server is stopped
 
 
@@ -31,12 +39,11 @@ def main(arguments: list[str] | None = None) -> None:
     if settings.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
     from classifiers.bounded_folder import BoundedFolder
-    from classifiers.decoding import PictureDecoder
-    from classifiers.export_cache import ExportCache
-    from classifiers.loading import LoadedModels, choose_default
-    from classifiers.models import PREFERRED
-    from classifiers.prompts import MAX_PROMPTS
-    from server.app import build_server
+    from classifiers.decoding.decoder import PictureDecoder
+    from classifiers.export.cache import ExportCache
+    from classifiers.loaded_models import LoadedModels, choose_default
+    from classifiers.models.catalog import PREFERRED
+    from classifiers.words.prompts import MAX_PROMPTS
     from server.limits import LimitKeeper
     from server.upload_quota import UploadQuota
     from ui.downloads import bound_downloads
@@ -63,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
     bound_downloads()
     page = build_page(models, keeper, exports)
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_AT_ONCE, api_open=False)
-    server = build_server(
+    server = build_application(
         models,
         page,
         keeper,
@@ -93,6 +100,59 @@ def main(arguments: list[str] | None = None) -> None:
         _serve(server, settings)
     finally:
         decoder.close()
+
+
+def build_application(
+    models: LoadedModels,
+    page: gr.Blocks,
+    keeper: LimitKeeper,
+    exports: ExportCache,
+    quota: UploadQuota,
+    *,
+    local_url: str = "",
+    trusts_proxy: bool = False,
+    **gradio: Any,
+) -> FastAPI:
+    """Page and API in one: the page at /, the rest as `server.app.build_server` has it.
+
+    Args:
+        local_url: where this server answers on its own machine.
+        gradio: passed on to `gr.mount_gradio_app`: look, upload limits.
+    """
+    import gradio as gr
+
+    from server.app import build_server
+
+    functions = {name for fn in page.fns.values() for name in (fn._id, fn.api_name) if name}
+    server = build_server(
+        models,
+        keeper,
+        exports,
+        quota,
+        functions=functions | {0},
+        parameters=_parameters_of(page),
+        trusts_proxy=trusts_proxy,
+    )
+    # Only `launch` sets it; without, Gradio lets a request name any file of the server.
+    page.has_launched = True
+    page.state_session_capacity = MAX_SESSIONS
+    mounted = gr.mount_gradio_app(server, page, path="/", **gradio)
+    if page.mcp_server_obj is not None:
+        # Else the first request's own headers say where all assistants' calls go.
+        page.mcp_server_obj._local_url = local_url
+    return mounted
+
+
+def _parameters_of(page: gr.Blocks) -> dict[str, dict[str, bool]]:
+    """Of each named function its parameters, and whether each must be given."""
+    endpoints = page.get_api_info()["named_endpoints"]
+    return {
+        name.removeprefix("/"): {
+            parameter["parameter_name"]: not parameter["parameter_has_default"]
+            for parameter in endpoint["parameters"]
+        }
+        for name, endpoint in endpoints.items()
+    }
 
 
 def _local_host(host: str) -> str:

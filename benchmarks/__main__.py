@@ -21,12 +21,12 @@ from safetensors.torch import save_file
 
 from benchmarks import cold_start, heads, pictures, pipeline
 from benchmarks.measure import N_THREADS, Row
-from classifiers.computing import compute
-from classifiers.encoder import Encoder
-from classifiers.label_lists import load_label_list
-from classifiers.library import HeadLibrary
-from classifiers.model_files import load_encoder
-from classifiers.store import HeadStore
+from classifiers.encoder.encoder import Encoder
+from classifiers.encoder.executor import compute
+from classifiers.encoder.load import load_encoder
+from classifiers.heads.library import HeadLibrary
+from classifiers.heads.store import HeadStore
+from classifiers.words.label_lists import load_label_list
 
 ARCHITECTURE = "ViT-B-32"
 PARTS = ("heads", "pictures", "start")
@@ -44,7 +44,7 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        # Peers compute in the same thread as encoders do: see `computing`.
+        # Peers compute in the same thread as encoders do: see `executor`.
         model = compute(random_model, Path(folder) / "model")
         encoder = load_encoder(model)
         if "heads" in parts:

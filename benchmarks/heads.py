@@ -15,20 +15,20 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import Row, in_new_process, median_seconds, once_seconds
-from classifiers.computing import compute
-from classifiers.encoder import Encoder
-from classifiers.label_lists import load_label_list
-from classifiers.library import HeadLibrary
-from classifiers.store import HeadStore
-from classifiers.zero_shot import build_zero_shot_head
+from classifiers.encoder.encoder import Encoder
+from classifiers.encoder.executor import compute
+from classifiers.heads.library import HeadLibrary
+from classifiers.heads.store import HeadStore
+from classifiers.heads.zero_shot import build_zero_shot_head
+from classifiers.words.label_lists import load_label_list
 
 TEMPLATE = "This is a photo of a {}"
 GROWTH = (100, 300, 1_000, 3_000, 10_000)  # classes
 MEMORY_CODE = """
 import sys
-from classifiers.model_files import load_encoder
-from classifiers.label_lists import load_label_list
-from classifiers.zero_shot import build_zero_shot_head
+from classifiers.encoder.load import load_encoder
+from classifiers.words.label_lists import load_label_list
+from classifiers.heads.zero_shot import build_zero_shot_head
 
 def megabytes(key):
     with open("/proc/self/status") as status:

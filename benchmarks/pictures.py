@@ -14,11 +14,11 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from benchmarks.measure import Row, median_seconds, medians_by_turns, once_seconds
-from classifiers.computing import compute
-from classifiers.decoding import PictureDecoder
-from classifiers.encoder import Encoder
+from classifiers.decoding.decoder import PictureDecoder
+from classifiers.encoder.encoder import Encoder
+from classifiers.encoder.executor import compute
+from classifiers.heads.library import HeadLibrary
 from classifiers.images import open_picture
-from classifiers.library import HeadLibrary
 
 CLIENTS = 16
 PICTURES = 64

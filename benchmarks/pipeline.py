@@ -14,11 +14,11 @@ from transformers import pipeline as make_pipeline
 from benchmarks.heads import TEMPLATE
 from benchmarks.measure import Row, median_seconds
 from benchmarks.pictures import photo
-from classifiers.computing import compute
-from classifiers.encoder import Encoder
-from classifiers.heads import Head
-from classifiers.label_lists import load_label_list
-from classifiers.zero_shot import build_zero_shot_head
+from classifiers.encoder.encoder import Encoder
+from classifiers.encoder.executor import compute
+from classifiers.heads.head import Head
+from classifiers.heads.zero_shot import build_zero_shot_head
+from classifiers.words.label_lists import load_label_list
 
 SPECIAL_TOKENS = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
 

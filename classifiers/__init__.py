@@ -15,33 +15,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from classifiers.encoder import Encoder
+    from classifiers.encoder.encoder import Encoder
+    from classifiers.encoder.load import load_encoder
     from classifiers.errors import HeadsmithError
-    from classifiers.export import export_encoder, export_head
-    from classifiers.heads import Guess, Head, Prediction
+    from classifiers.export.export import export_encoder, export_head
+    from classifiers.heads.head import Guess, Head, Prediction
+    from classifiers.heads.library import HeadLibrary
+    from classifiers.heads.store import HeadStore
+    from classifiers.heads.zero_shot import build_zero_shot_head
     from classifiers.images import open_picture
-    from classifiers.label_lists import LabelList, label_list_ids, load_label_list
-    from classifiers.library import HeadLibrary
-    from classifiers.model_files import load_encoder
-    from classifiers.store import HeadStore
-    from classifiers.zero_shot import build_zero_shot_head
+    from classifiers.words.label_lists import LabelList, label_list_ids, load_label_list
 
 _HOME = {
-    "Encoder": "encoder",
-    "load_encoder": "model_files",
+    "Encoder": "encoder.encoder",
+    "load_encoder": "encoder.load",
     "HeadsmithError": "errors",
-    "export_encoder": "export",
-    "export_head": "export",
-    "Guess": "heads",
-    "Head": "heads",
-    "Prediction": "heads",
+    "export_encoder": "export.export",
+    "export_head": "export.export",
+    "Guess": "heads.head",
+    "Head": "heads.head",
+    "Prediction": "heads.head",
     "open_picture": "images",
-    "LabelList": "label_lists",
-    "label_list_ids": "label_lists",
-    "load_label_list": "label_lists",
-    "HeadLibrary": "library",
-    "HeadStore": "store",
-    "build_zero_shot_head": "zero_shot",
+    "LabelList": "words.label_lists",
+    "label_list_ids": "words.label_lists",
+    "load_label_list": "words.label_lists",
+    "HeadLibrary": "heads.library",
+    "HeadStore": "heads.store",
+    "build_zero_shot_head": "heads.zero_shot",
 }
 __all__ = [
     "Encoder",

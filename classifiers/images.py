@@ -1,7 +1,7 @@
 """Any upload → an upright RGB picture, or an `ImageError`.  Knows nothing of models.
 
 Decodes in the caller's process and takes what memory the picture needs; a server, whose
-pictures come from strangers, opens them through `decoding.PictureDecoder`.
+pictures come from strangers, opens them through `decoder.PictureDecoder`.
 """
 
 from __future__ import annotations

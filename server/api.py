@@ -25,10 +25,12 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
 
 from classifiers.errors import BusyError, ExportError, HeadError, LimitError
-from classifiers.export import ENCODER_FORMATS, HEAD_FORMATS, resource_name
-from classifiers.export_cache import ExportCache
-from classifiers.heads import Head
-from classifiers.label_lists import (
+from classifiers.export.cache import ExportCache
+from classifiers.export.export import ENCODER_FORMATS, HEAD_FORMATS, resource_name
+from classifiers.export.precision import PRECISIONS
+from classifiers.heads.head import Head
+from classifiers.loaded_models import LoadedModels
+from classifiers.words.label_lists import (
     MAX_CLASS_CHARACTERS,
     MAX_CLASSES,
     check_class_names,
@@ -37,10 +39,8 @@ from classifiers.label_lists import (
     load_label_list,
     parse_class_names,
 )
-from classifiers.loading import LoadedModels
-from classifiers.precision import PRECISIONS
-from classifiers.prompts import MAX_TEMPLATE_CHARACTERS, MAX_TEMPLATES
-from classifiers.typed_words import read_typed_words
+from classifiers.words.prompts import MAX_TEMPLATE_CHARACTERS, MAX_TEMPLATES
+from classifiers.words.typed_words import read_typed_words
 from server.body_limit import MAX_PICTURE_BYTES, TOO_LARGE, has_too_many_values
 from server.limits import LimitKeeper
 from server.work import Line, run_while_wanted

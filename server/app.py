@@ -1,18 +1,17 @@
-"""Page and API in one FastAPI application."""
+"""The API and the walls before the page, in one FastAPI application.  Knows no Gradio."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Mapping
 
-import gradio as gr
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 
 from classifiers.errors import HeadsmithError, LimitError
-from classifiers.export_cache import ExportCache
-from classifiers.loading import LoadedModels
+from classifiers.export.cache import ExportCache
+from classifiers.loaded_models import LoadedModels
 from server.api import PREFIX, STATUS_OF_ERRORS, build_api
 from server.body_limit import OF_PICTURES, BodyBound, BodyLimit
 from server.limits import LimitKeeper
@@ -22,23 +21,24 @@ from server.upload_quota import UploadQuota
 
 def build_server(
     models: LoadedModels,
-    page: gr.Blocks,
     keeper: LimitKeeper,
     exports: ExportCache,
     quota: UploadQuota,
     *,
-    local_url: str = "",
+    functions: Collection[str | int] = (),
+    parameters: Mapping[str, Mapping[str, bool]] | None = None,
     trusts_proxy: bool = False,
-    **gradio: Any,
 ) -> FastAPI:
-    """The application: the API under /api/v1, its description at /docs, the page at /.
+    """The application without the page, which is mounted at / by whoever has one.
+
+    The API is under /api/v1, its description at /docs.
 
     Args:
         exports: what the API gives out as files.
         quota: of the folder of uploads.
-        local_url: where this server answers on its own machine.
+        functions: names and numbers of the page's functions.
+        parameters: of each named function its parameters, and whether each must be given.
         trusts_proxy: whether a proxy's word for the address that was asked for is believed.
-        gradio: passed on to `gr.mount_gradio_app`: look, upload limits.
     """
     # FastAPI's own /docs loads its scripts from another host; this serves them itself.
     app: FastAPI = FastAPIOffline(
@@ -48,12 +48,11 @@ def build_server(
         static_url="/docs-assets",
         swagger_ui_parameters={"validatorUrl": None},  # which would be another host, too
     )
-    functions = {name for fn in page.fns.values() for name in (fn._id, fn.api_name) if name}
     app.add_middleware(
         PageGate,
         quota=quota,
-        functions=functions | {0},
-        parameters=_parameters_of(page),
+        functions=functions,
+        parameters=parameters,
         trusts_proxy=trusts_proxy,
     )
     app.add_middleware(BodyLimit, bounds=_BOUNDS)
@@ -61,30 +60,8 @@ def build_server(
     app.add_exception_handler(Exception, _tell_defect)
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     app.include_router(build_api(models, keeper, exports))
-    # Only `launch` sets it; without, Gradio lets a request name any file of the server.
-    page.has_launched = True
-    page.state_session_capacity = MAX_SESSIONS
-    mounted = gr.mount_gradio_app(app, page, path="/", **gradio)
-    if page.mcp_server_obj is not None:
-        # Else the first request's own headers say where all assistants' calls go.
-        page.mcp_server_obj._local_url = local_url
-    return mounted
+    return app
 
-
-def _parameters_of(page: gr.Blocks) -> dict[str, dict[str, bool]]:
-    """Of each named function its parameters, and whether each must be given."""
-    endpoints = page.get_api_info()["named_endpoints"]
-    return {
-        name.removeprefix("/"): {
-            parameter["parameter_name"]: not parameter["parameter_has_default"]
-            for parameter in endpoint["parameters"]
-        }
-        for name, endpoint in endpoints.items()
-    }
-
-
-# What Gradio remembers of a page that was opened takes 0.22 MB; the oldest is forgotten first.
-MAX_SESSIONS = 1_000
 
 # A picture may come as a data: URL, which is a third longer; larger ones are uploaded.
 _UPLOAD_INSTEAD = "upload a large picture instead"

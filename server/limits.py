@@ -14,7 +14,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter, RateLimiter
 
 from classifiers.errors import ClassNamesError, LimitError
-from classifiers.prompts import check_prompt_count
+from classifiers.words.prompts import check_prompt_count
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def encoder(tiny_model: str):
-    from classifiers.model_files import load_encoder
+    from classifiers.encoder.load import load_encoder
 
     return load_encoder(tiny_model)
 

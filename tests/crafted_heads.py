@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.heads import Head
+from classifiers.heads.head import Head
 
 # JSON texts, as metadata values are; the first ones have broken answers before.
 ODD_VALUES = (

@@ -11,7 +11,7 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 
-from classifiers.models import CONFIG_FILE, WEIGHTS_FILE
+from classifiers.models.catalog import CONFIG_FILE, WEIGHTS_FILE
 
 CLIP_TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
 SMALL_VIT = {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8, "head_width": 32}

@@ -24,10 +24,10 @@ import open_clip
 import torch
 from old_pytorch import run_in_pytorch_1_13
 
-from classifiers.encoder import Encoder
+from classifiers.encoder.encoder import Encoder
 from classifiers.errors import ExportError
-from classifiers.export import export_encoder
-from classifiers.models import BUILTIN, ModelSource, curated_models
+from classifiers.export.export import export_encoder
+from classifiers.models.catalog import BUILTIN, ModelSource, curated_models
 
 TEXT_TOWER = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 1}
 SAME = 1e-5

@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from PIL import Image
 
-from classifiers.encoder import Encoder
+from classifiers.encoder.encoder import Encoder
 from classifiers.errors import HeadsmithError
+from classifiers.heads.zero_shot import build_zero_shot_head
 from classifiers.images import open_picture
-from classifiers.loading import LoadedModels
-from classifiers.models import BUILTIN, ModelCard, curated_models
-from classifiers.zero_shot import build_zero_shot_head
+from classifiers.loaded_models import LoadedModels
+from classifiers.models.catalog import BUILTIN, ModelCard, curated_models
 
 FIGURE = "https://raw.githubusercontent.com/mlfoundations/open_clip/main/docs/CLIP.png"
 CLASSES = ("a diagram", "a dog", "a cat")

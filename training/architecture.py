@@ -16,7 +16,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-import classifiers.builtin_tower  # noqa: F401, registers the image tower with timm
+import classifiers.encoder.builtin_tower  # noqa: F401, registers the image tower with timm
 
 EMBED_DIM = 384
 CONFIG_FILE = "open_clip_config.json"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from classifiers.model_calibration import ModelCalibration, typical_and_spread
+from classifiers.models.calibration import ModelCalibration, typical_and_spread
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -17,8 +17,8 @@ import torch
 from open_clip import CLIP
 
 from classifiers import Encoder, Head, load_encoder
-from classifiers.builtin_tower import ARCHITECTURE, fold_batch_norm
-from classifiers.model_calibration import CALIBRATION_FILE, ModelCalibration
+from classifiers.encoder.builtin_tower import ARCHITECTURE, fold_batch_norm
+from classifiers.models.calibration import CALIBRATION_FILE, ModelCalibration
 from training.architecture import EMBED_DIM, build_model, write_checkpoint
 from training.backbone import BACKBONE_PIXELS, load_backbone
 from training.calibrate import (

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from classifiers.builtin_tower import WordProjection
+from classifiers.encoder.builtin_tower import WordProjection
 from training.architecture import encode_tokens, load_state, save_state
 from training.schedule import one_cycle
 from training.text_tower import text_parameters

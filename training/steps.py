@@ -8,7 +8,7 @@ import torch
 from open_clip import CLIP
 
 from classifiers import label_list_ids, load_label_list
-from classifiers.builtin_tower import WordProjection
+from classifiers.encoder.builtin_tower import WordProjection
 from training.architecture import (
     EMBED_DIM,
     build_model,

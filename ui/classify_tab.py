@@ -11,9 +11,9 @@ import gradio as gr
 from PIL import Image
 
 from classifiers.errors import HeadsmithError
-from classifiers.independent import predict_independently
-from classifiers.label_lists import label_list_ids, load_label_list
-from classifiers.loading import LoadedModels
+from classifiers.heads.one_vs_rest import predict_independently
+from classifiers.loaded_models import LoadedModels
+from classifiers.words.label_lists import label_list_ids, load_label_list
 from ui import render
 from ui.messages import tell
 from ui.picture import (

@@ -11,21 +11,21 @@ from typing import Any
 import gradio as gr
 
 from classifiers.errors import Cancelled, ClassNamesError, HeadsmithError
-from classifiers.label_lists import (
+from classifiers.loaded_models import LoadedModels
+from classifiers.models.catalog import ModelCard
+from classifiers.words.label_lists import (
     MAX_FILE_BYTES,
     format_class_names,
     parse_class_names,
     read_class_names_file,
 )
-from classifiers.loading import LoadedModels
-from classifiers.models import ModelCard
-from classifiers.prompts import (
+from classifiers.words.prompts import (
     check_prompt_count,
     class_prompts,
     clean_text,
     parse_templates,
 )
-from classifiers.typed_words import MAX_NAME_CHARACTERS, read_typed_words
+from classifiers.words.typed_words import MAX_NAME_CHARACTERS, read_typed_words
 from server.limits import LimitKeeper
 from ui import render
 from ui.file_input import FileButton

@@ -13,15 +13,15 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from classifiers.errors import HeadsmithError
-from classifiers.export import HEAD_FORMATS
-from classifiers.export_cache import ExportCache
-from classifiers.label_lists import (
+from classifiers.export.cache import ExportCache
+from classifiers.export.export import HEAD_FORMATS
+from classifiers.heads.untrusted_file import MAX_HEAD_FILE_BYTES, open_head
+from classifiers.loaded_models import LoadedModels
+from classifiers.words.label_lists import (
     label_list_ids,
     load_label_list,
 )
-from classifiers.loading import LoadedModels
-from classifiers.opening import MAX_HEAD_FILE_BYTES, open_head
-from classifiers.typed_words import read_typed_words
+from classifiers.words.typed_words import read_typed_words
 from server.limits import LimitKeeper
 from ui.file_input import FileBox
 from ui.messages import api_error

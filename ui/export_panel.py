@@ -12,7 +12,8 @@ import gradio as gr
 import numpy as np
 
 from classifiers.errors import HeadsmithError
-from classifiers.export import (
+from classifiers.export.cache import ExportCache
+from classifiers.export.export import (
     ENCODER_FORMATS,
     FRAME_FORMATS,
     HEAD_FORMATS,
@@ -20,18 +21,17 @@ from classifiers.export import (
     estimate_head_bytes,
     missing_library,
 )
-from classifiers.export_cache import ExportCache
-from classifiers.heads import Head
+from classifiers.export.precision import PRECISIONS, Change, measure_change
+from classifiers.heads.head import Head
 from classifiers.images import open_picture
-from classifiers.loading import LoadedModels
-from classifiers.precision import PRECISIONS, Change, measure_change
+from classifiers.loaded_models import LoadedModels
 from ui import render
 from ui.messages import tell
 from ui.picture import example_pictures
 from ui.state import OwnClassifier, PictureInHand, model_of
 
 if TYPE_CHECKING:
-    from classifiers.encoder import Encoder
+    from classifiers.encoder.encoder import Encoder
 
 WEIGHTS = [(f"{bits} weights", precision) for precision, bits in PRECISIONS.items()]
 PIXELS = "Pixels, resized and cropped: float32 (n, 3, height, width)"
@@ -122,7 +122,7 @@ def example_embeddings(encoder: Encoder, precision: str) -> np.ndarray:
     with _measuring:
         kept = _seen.setdefault(encoder, {})
         if precision not in kept:
-            from classifiers.torchscript import encode_rounded  # torch, late
+            from classifiers.export.torchscript import encode_rounded  # torch, late
 
             pictures = [open_picture(path) for path in example_pictures()]
             kept[precision] = (

@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 
 from classifiers.errors import HeadsmithError
-from classifiers.loading import LoadedModels
-from classifiers.opening import MAX_HEAD_FILE_BYTES, open_head
+from classifiers.heads.untrusted_file import MAX_HEAD_FILE_BYTES, open_head
+from classifiers.loaded_models import LoadedModels
 from server.limits import LimitKeeper
 from ui.create_section import SHOW_ANSWER_JS
 from ui.file_input import FileButton

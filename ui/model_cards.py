@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from classifiers.loading import LoadedModels, ModelStatus
-from classifiers.models import ModelCard, curated_models
+from classifiers.loaded_models import LoadedModels, ModelStatus
+from classifiers.models.catalog import ModelCard, curated_models
 
 
 def title_of(models: LoadedModels, model: str | None) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 import gradio as gr
 
 from classifiers.errors import HeadsmithError
-from classifiers.heads import Prediction
-from classifiers.independent import predict_independently
-from classifiers.loading import LoadedModels
-from classifiers.models import PREFERRED, curated_models
+from classifiers.heads.head import Prediction
+from classifiers.heads.one_vs_rest import predict_independently
+from classifiers.loaded_models import LoadedModels
+from classifiers.models.catalog import PREFERRED, curated_models
 from ui import render
 from ui.messages import tell
 from ui.model_cards import card_html, status_html, table_html, title_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from classifiers.errors import HeadsmithError
-from classifiers.loading import LoadedModels
+from classifiers.loaded_models import LoadedModels
 from ui import model_menu
 from ui.classify_tab import ClassifyTab, answer, answer_all
 from ui.export_panel import summarise
@@ -19,7 +19,7 @@ from ui.picture import encode_upload
 from ui.state import OwnClassifier, PictureInHand, classifier_choices
 
 if TYPE_CHECKING:
-    from classifiers.library import HeadLibrary
+    from classifiers.heads.library import HeadLibrary
 
 
 def take_up(

@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 
 from classifiers.errors import HeadsmithError
-from classifiers.export_cache import ExportCache
-from classifiers.loading import LoadedModels
+from classifiers.export.cache import ExportCache
+from classifiers.loaded_models import LoadedModels
 from server.limits import LimitKeeper
 from ui.classify_tab import (
     NAME_EXAMPLES_JS,

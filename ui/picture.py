@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image
 
 from classifiers.images import AVERAGED_MARGIN
-from classifiers.loading import LoadedModels
+from classifiers.loaded_models import LoadedModels
 from ui.uploads import is_upload, keep_picture, open_upload
 
 if TYPE_CHECKING:
-    from classifiers.encoder import Encoder  # which imports torch
+    from classifiers.encoder.encoder import Encoder  # which imports torch
 
 # What every browser shows as it is; anything else is shown as a JPEG of our making.
 _SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from classifiers.heads import Prediction
-from classifiers.label_lists import ClassNames, LabelList
+from classifiers.heads.head import Prediction
+from classifiers.words.label_lists import ClassNames, LabelList
 
 PEOPLE_NOTE = "What you see is what the model associates with a picture, not a fact about a person."
 _PREVIEWED_PROMPTS = 4

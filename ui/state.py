@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classifiers.errors import HeadError
-from classifiers.label_lists import label_list_ids, load_label_list
+from classifiers.words.label_lists import label_list_ids, load_label_list
 
 if TYPE_CHECKING:  # it imports torch
-    from classifiers.library import HeadLibrary
+    from classifiers.heads.library import HeadLibrary
 
 DEFAULT_CLASSIFIER = "nouns"
 DEFAULT_TEMPLATE = "This is a photo of a {}"

@@ -82,7 +82,7 @@ def _check_whole(row: Row, server: Server, cache: Path, made: list[str]) -> None
 
 def _why_no_head(content: bytes) -> str | None:
     from classifiers.errors import HeadError
-    from classifiers.heads import Head
+    from classifiers.heads.head import Head
 
     with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
         file.write(content)

@@ -22,7 +22,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (1, 2)]
 
 from PIL import Image  # noqa: E402
 
-from classifiers.decoding import PictureDecoder  # noqa: E402
+from classifiers.decoding.decoder import PictureDecoder  # noqa: E402
 from classifiers.errors import ImageError  # noqa: E402
 
 FOR_SIZE = (224, 224)

@@ -8,13 +8,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from app import MAX_SESSIONS
 from attacks.bench import Bench
 from attacks.client import Answer, call, call_with_file, classify, get, post
 from attacks.judge import why_bad
 from attacks.seeds import mutated, seeds
 from attacks.server import Server
 from attacks.watch import PHOTO
-from server.app import MAX_SESSIONS
 
 COUNT, QUICK_COUNT = 1_500, 150
 CLIENTS = 4
@@ -30,7 +30,7 @@ def run(bench: Bench) -> None:
     pictures = list(seeds().values())
     draw = bench.random("mixed")
     # A server that has just started has still to load much, and Gradio remembers each caller
-    # until there are `server.app.MAX_SESSIONS` of them; that is no growth.
+    # until there are `app.MAX_SESSIONS` of them; that is no growth.
     if not bench.quick:
         with ThreadPoolExecutor(CLIENTS) as pool:
             list(pool.map(lambda _: call(server, "list_classifiers", []), range(MAX_SESSIONS)))

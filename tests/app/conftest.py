@@ -15,8 +15,8 @@ from gradio_client.exceptions import AppError
 from sentences import check_sentence
 
 from classifiers.bounded_folder import BoundedFolder
-from classifiers.export_cache import ExportCache
-from classifiers.loading import LoadedModels
+from classifiers.export.cache import ExportCache
+from classifiers.loaded_models import LoadedModels
 
 
 @pytest.fixture(scope="session")

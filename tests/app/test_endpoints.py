@@ -20,7 +20,7 @@ from PIL import Image
 from torch.jit.mobile import _load_for_lite_interpreter
 
 from classifiers import Encoder, open_picture
-from classifiers.label_lists import label_list_ids, load_label_list
+from classifiers.words.label_lists import label_list_ids, load_label_list
 
 Classify = Callable[..., dict[str, float]]
 SentenceOf = Callable[[Callable[[], object]], str]

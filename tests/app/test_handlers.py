@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from classifiers.errors import HeadsmithError, LimitError
-from classifiers.export_cache import ExportCache
-from classifiers.label_lists import label_list_ids
-from classifiers.loading import LoadedModels
+from classifiers.export.cache import ExportCache
+from classifiers.loaded_models import LoadedModels
+from classifiers.words.label_lists import label_list_ids
 from ui import classify_tab, create_section, export_panel, page
 from ui.picture import restorable
 from ui.state import (

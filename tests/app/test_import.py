@@ -11,7 +11,7 @@ import pytest
 from gradio_client import Client, handle_file
 
 from classifiers import Encoder, Head, build_zero_shot_head, export_head
-from classifiers.loading import LoadedModels
+from classifiers.loaded_models import LoadedModels
 from ui.create_section import rename
 from ui.import_head import open_file
 from ui.model_switch import take_up

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from classifiers.loading import LoadedModels
-from classifiers.models import PREFERRED, ModelCard
+from classifiers.loaded_models import LoadedModels
+from classifiers.models.catalog import PREFERRED, ModelCard
 from ui import model_menu, model_switch
 from ui.create_section import EXAMPLES, language_notes
 from ui.state import OwnClassifier, PictureInHand

@@ -15,11 +15,11 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from app import build_application
 from classifiers import export_head
 from classifiers.errors import HeadsmithError, UploadError
-from classifiers.export_cache import ExportCache
-from classifiers.loading import LoadedModels
-from server.app import build_server
+from classifiers.export.cache import ExportCache
+from classifiers.loaded_models import LoadedModels
 from server.limits import LimitKeeper, Limits
 from server.page_gate import PageGate
 from server.upload_quota import UploadQuota
@@ -64,7 +64,7 @@ def ungated(
         file, text, button = gr.File(), gr.Textbox(), gr.Button()
         button.click(read, file, text, api_name="read", queue=False)
     quota = UploadQuota(uploads, 1_000_000)
-    server = build_server(models, bare, LimitKeeper(Limits()), exports, quota)
+    server = build_application(models, bare, LimitKeeper(Limits()), exports, quota)
     return TestClient(server, raise_server_exceptions=False)
 
 

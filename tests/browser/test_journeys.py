@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from classifiers import Encoder, open_picture
-from classifiers.label_lists import label_list_ids, load_label_list
+from classifiers.words.label_lists import label_list_ids, load_label_list
 from ui.render import percent
 
 OpenPage = Callable[..., Visitor]

@@ -9,7 +9,7 @@ import pytest
 from browser.visitor import Visitor, one_of
 from playwright.sync_api import Locator, expect
 
-from classifiers.label_lists import load_label_list
+from classifiers.words.label_lists import load_label_list
 
 OpenPage = Callable[..., Visitor]
 

@@ -17,7 +17,7 @@ from playwright.sync_api import Locator, expect
 from safetensors.torch import save_file
 from tiny_model import CONFIG
 
-from classifiers.models import CONFIG_FILE, WEIGHTS_FILE, curated_models, find_model
+from classifiers.models.catalog import CONFIG_FILE, WEIGHTS_FILE, curated_models, find_model
 
 # One for each journey, so that each begins without its model.
 OTHER, FAILING, COMPARED = "ViT-B-32/openai", "RN50/openai", "ViT-B-16/openai"

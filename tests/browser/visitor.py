@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from classifiers.label_lists import load_label_list
+from classifiers.words.label_lists import load_label_list
 
 
 def one_of(list_id: str) -> re.Pattern[str]:

@@ -24,8 +24,8 @@ from classifiers import (
     load_label_list,
     open_picture,
 )
-from classifiers.independent import predict_independently
-from classifiers.models import BUILTIN_DIR, WEIGHTS_FILE
+from classifiers.heads.one_vs_rest import predict_independently
+from classifiers.models.catalog import BUILTIN_DIR, WEIGHTS_FILE
 
 PHOTOS = Path(gradio.__file__).parent / "media_assets" / "images"
 MAX_FOLDER_BYTES = 52_000_000

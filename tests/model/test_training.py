@@ -11,8 +11,8 @@ import open_clip
 import pytest
 import torch
 
-from classifiers.builtin_tower import ARCHITECTURE, BACKBONE_CLASSES, WordProjection
-from classifiers.model_calibration import ModelCalibration
+from classifiers.encoder.builtin_tower import ARCHITECTURE, BACKBONE_CLASSES, WordProjection
+from classifiers.models.calibration import ModelCalibration
 from training.__main__ import parse_arguments
 from training.architecture import (
     build_model,

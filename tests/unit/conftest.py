@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from random_rows import unit_rows
 
-from classifiers.heads import Head
+from classifiers.heads.head import Head
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,11 +24,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(n_threads)
-
-
-def unit_rows(n: int, dim: int, seed: int = 0) -> np.ndarray:
-    rows = np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +62,7 @@ def sigmoid_encoder(tmp_path_factory: pytest.TempPathFactory):
     from safetensors.torch import save_file
     from tiny_model import CONFIG
 
-    from classifiers.model_files import load_encoder
+    from classifiers.encoder.load import load_encoder
 
     config = copy.deepcopy(CONFIG)
     model_cfg = config["model_cfg"]

@@ -1,0 +1,1 @@
+"""Pictures of strangers, decoded in processes that are bounded in memory and time."""

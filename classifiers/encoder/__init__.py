@@ -1,0 +1,1 @@
+"""A CLIP model in memory: pictures and texts → embeddings, computed by torch."""

@@ -1,0 +1,1 @@
+"""Heads and image encoders → files for a phone."""

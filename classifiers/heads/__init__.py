@@ -1,0 +1,1 @@
+"""Words and files → heads, and heads kept on disk and offered by id."""

@@ -1,0 +1,1 @@
+"""Strings only: prompt templates, class names, the shipped label lists."""
