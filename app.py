@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     from classifiers.export.cache import ExportCache
     from classifiers.loaded_models import LoadedModels, choose_default
     from classifiers.models.catalog import PREFERRED
+    from classifiers.process_tuning import tune_process
     from classifiers.words.prompts import MAX_PROMPTS
     from server.limits import LimitKeeper
     from server.upload_quota import UploadQuota
@@ -52,6 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     from ui.theme import CSS_FILE, theme
     from ui.uploads import bound_uploads
 
+    tune_process()
     decoder = PictureDecoder()
     models = LoadedModels(
         settings.cache_dir / "heads",

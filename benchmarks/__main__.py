@@ -26,6 +26,7 @@ from classifiers.encoder.executor import compute
 from classifiers.encoder.load import load_encoder
 from classifiers.heads.library import HeadLibrary
 from classifiers.heads.store import HeadStore
+from classifiers.process_tuning import tune_process
 from classifiers.words.label_lists import load_label_list
 
 ARCHITECTURE = "ViT-B-32"
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
     chosen = parser.parse_args()
     parts = chosen.only.split(",")
+    tune_process()
     torch.set_num_threads(N_THREADS)
     chosen.out.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []

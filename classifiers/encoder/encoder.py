@@ -16,7 +16,6 @@ import open_clip
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from threadpoolctl import ThreadpoolController
 from torchvision.transforms import Compose
 
 from classifiers.encoder.batching import Batcher
@@ -26,7 +25,6 @@ from classifiers.encoder.padded_text import PaddedTextTower
 from classifiers.images import PictureSource, open_picture
 from classifiers.models.calibration import ModelCalibration
 from classifiers.models.catalog import ModelCard, ModelSource
-from classifiers.process_tuning import keep_freed_memory
 
 IMAGE_BATCH = 16  # pictures; more gains nothing on a CPU and costs memory
 TEXT_BATCH = 256  # prompts of similar length
@@ -39,14 +37,6 @@ START_AND_END = 4  # tokens around a text, and what a tokenizer may put before i
 MAX_ASPECT_RATIO = 8
 
 Progress = Callable[[int, int], None]  # called with (prompts done, prompts in all)
-
-keep_freed_memory()
-
-# After a product numpy's threads go on spinning for a while; a picture encoded meanwhile
-# takes twice as long.  Heads are small enough for one thread.
-for _library in ThreadpoolController().select(internal_api="openblas").lib_controllers:
-    if "torch" not in _library.filepath:
-        _library.set_num_threads(1)
 
 
 class Encoder:

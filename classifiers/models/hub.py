@@ -31,9 +31,6 @@ from classifiers.models.catalog import CONFIG_FILE, WEIGHTS_FILE
 SECONDS_FOR_AN_ANSWER = 5.0  # until a hub that does not answer counts as not there
 SPARE_DISK_BYTES = 200_000_000
 
-# How much arrives before the bar moves; huggingface_hub's 10 MB is a minute on a slow line.
-constants.DOWNLOAD_CHUNK_SIZE = 1 << 20
-
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 _CANNOT_BE_WRITTEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
