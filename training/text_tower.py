@@ -15,11 +15,10 @@ from tqdm import tqdm
 
 from training.architecture import encode_tokens, load_state, save_state
 from training.schedule import one_cycle
-from training.teacher import Teacher
+from training.teacher import FAST_BFLOAT16, Teacher
 
 SAVE_EVERY_STEPS = 200
 RELATION_TEMPERATURE = 0.05
-FAST_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()  # elsewhere it is emulated, and slow
 
 
 def tokenize(texts: list[str], context_length: int) -> np.ndarray:

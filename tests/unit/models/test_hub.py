@@ -24,6 +24,7 @@ from classifiers.errors import ModelError
 from classifiers.loaded_models import LoadedModels, choose_default
 from classifiers.models import hub as hub_module
 from classifiers.models.catalog import BUILTIN, CONFIG_FILE, PREFERRED, WEIGHTS_FILE, find_model
+from classifiers.process_tuning import DOWNLOAD_CHUNK_BYTES
 
 ROOT = Path(__file__).resolve().parents[3]
 REPOSITORY = "people/tiny"
@@ -47,6 +48,8 @@ def use_hub(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    # As a server sets it, so that a cut connection leaves something to go on from.
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", DOWNLOAD_CHUNK_BYTES)
 
 
 @pytest.fixture
