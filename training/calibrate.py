@@ -70,6 +70,15 @@ class HalfSet:
     is_inside: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Pictures of which each shows one of the classes: unit rows, and int64 (n,)."""
+
+    weights: np.ndarray
+    images: np.ndarray
+    truth: np.ndarray
+
+
 def balanced_accuracy(threshold: float, half_set: HalfSet) -> float:
     """Mean of the shares rightly kept and rightly noticed, where a picture below is noticed."""
     best = (half_set.images @ half_set.weights.T).max(-1)
@@ -78,27 +87,33 @@ def balanced_accuracy(threshold: float, half_set: HalfSet) -> float:
     return float(kept + noticed) / 2
 
 
-def fit_none_of_these(calibration: ModelCalibration, half_sets: list[HalfSet]) -> ModelCalibration:
-    """`calibration` with the closeness and the quantile that tell inside from outside best."""
+KEPT_OF_EVERYTHING = 0.9  # share of pictures of which a list of everything must not say "none"
+
+
+def fit_none_of_these(
+    calibration: ModelCalibration, half_sets: list[HalfSet], everything: Labelled | None = None
+) -> ModelCalibration:
+    """`calibration` with the closeness and the quantile that tell inside from outside best.
+
+    Args:
+        everything: classes of which nearly every picture shows one, such as all the nouns; of
+            its pictures `KEPT_OF_EVERYTHING` must be kept.
+    """
     best, chosen = -1.0, calibration
     for closeness in np.arange(0.5, 1.0, 0.05):
         for quantile in np.arange(0.3, 0.99, 0.05):
             tried = replace(calibration, closeness=float(closeness), quantile=float(quantile))
+            if everything is not None:
+                nearest = (everything.images @ everything.weights.T).max(-1)
+                kept = (nearest >= tried.abstain_below(everything.weights)).mean()
+                if kept < KEPT_OF_EVERYTHING:
+                    continue
             scores = [
                 balanced_accuracy(tried.abstain_below(each.weights), each) for each in half_sets
             ]
             if np.mean(scores) > best:
                 best, chosen = float(np.mean(scores)), tried
     return chosen
-
-
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """Pictures of which each shows one of the classes: unit rows, and int64 (n,)."""
-
-    weights: np.ndarray
-    images: np.ndarray
-    truth: np.ndarray
 
 
 WRONG_CLASSES = 4  # asked of each picture beside its own: one answer in five is yes
