@@ -9,6 +9,7 @@ force a choice among the classes.  Those numbers are the model's, not calibrated
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -16,8 +17,11 @@ from classifiers.heads.head import Head, Prediction
 
 if TYPE_CHECKING:
     from classifiers.heads.library import HeadLibrary
+    from classifiers.models.calibration import ModelCalibration
 
 ANYTHING = "something"
+# A head is of one model, and so of one calibration.
+_biases: WeakKeyDictionary[Head, np.ndarray] = WeakKeyDictionary()
 _PLAIN_TEMPLATES = ("a photo of {}",)  # for heads that were made from photos, not words
 
 
@@ -37,7 +41,7 @@ def predict_independently(
     calibration = library.encoder.calibration
     if calibration is not None:
         similarities = head.logits(image_embeddings)[1]
-        on_picture = calibration.independent_logits(similarities, head.weights)
+        on_picture = calibration.independent_logits(similarities, _bias(calibration, head))
         probabilities = 0.5 * (1.0 + np.tanh(0.5 * on_picture))
         return _abstaining(head.rank(on_picture, probabilities, similarities, k))
     anything = library.create(ANYTHING, head.templates or _PLAIN_TEMPLATES, (ANYTHING,))
@@ -46,6 +50,14 @@ def predict_independently(
     # The softmax over two logits is the sigmoid of their difference.
     probabilities = 0.5 * (1.0 + np.tanh(0.5 * (logits - against)))
     return _abstaining(head.rank(logits, probabilities, similarities, k))
+
+
+def _bias(calibration: ModelCalibration, head: Head) -> np.ndarray:
+    """`calibration.independent_bias`, computed once a head: of 4,000 classes it takes 80 ms."""
+    bias = _biases.get(head)
+    if bias is None:
+        bias = _biases[head] = calibration.independent_bias(head.weights)
+    return bias
 
 
 def _abstaining(predictions: list[Prediction]) -> list[Prediction]:

@@ -115,20 +115,29 @@ class ModelCalibration:
             return float(np.quantile(best, 1 / len(best)))
         return float(np.quantile(best[is_outside], self.quantile))
 
-    def independent_logits(self, similarities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def independent_logits(self, similarities: np.ndarray, bias: np.ndarray) -> np.ndarray:
         """Logits of "this class is on the picture", each class on its own.
 
         Args:
             similarities: cosines `(n, n_classes)` of pictures and classes.
-            weights: class embeddings `(n_classes, embed_dim)`, unit rows.
+            bias: of these classes, from `independent_bias`.
 
         Returns:
             `(n, n_classes)`; at 0 it is as likely as not.
         """
+        logits: np.ndarray = self.independent[0] * similarities + bias
+        return logits
+
+    def independent_bias(self, weights: np.ndarray) -> np.ndarray:
+        """What `independent_logits` adds for each class, `(n_classes,)`, whatever the picture.
+
+        Args:
+            weights: class embeddings `(n_classes, embed_dim)`, unit rows.
+        """
         typical, spread = typical_and_spread(self.embeddings @ weights.T)
-        of_cosine, of_typical, of_spread, constant = self.independent
-        logits: np.ndarray = of_cosine * similarities + of_typical * typical
-        return logits + of_spread * spread + constant
+        _, of_typical, of_spread, constant = self.independent
+        bias: np.ndarray = of_typical * typical + of_spread * spread + constant
+        return bias
 
 
 def typical_and_spread(similarities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

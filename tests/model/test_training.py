@@ -301,7 +301,9 @@ def test_each_class_on_its_own_is_fitted_to_one_answer_in_five(uncalibrated):
     truth = rng.integers(40, size=500)
     images = unit(words[truth] + 0.25 * rng.normal(size=(500, 32)))
     fitted = fit_independent(uncalibrated, [Labelled(words, images, truth)])
-    shares = 1 / (1 + np.exp(-fitted.independent_logits(images @ words.T, words)))
+    shares = 1 / (
+        1 + np.exp(-fitted.independent_logits(images @ words.T, fitted.independent_bias(words)))
+    )
     own = shares[np.arange(500), truth]
     assert own.mean() > 0.7
     assert (shares.sum(1) - own).mean() / 39 < 0.1

@@ -68,7 +68,7 @@ def test_on_its_own_a_class_is_judged_by_what_is_usual_for_it(
 ) -> None:
     weights = unit_rows(3, 16, seed=5)
     same = np.full((1, 3), 0.4, np.float32)
-    logits = calibration.independent_logits(same, weights)[0]
+    logits = calibration.independent_logits(same, calibration.independent_bias(weights))[0]
     usual = np.median(calibration.embeddings @ weights.T, axis=0)
     low = np.quantile(calibration.embeddings @ weights.T, 0.1, axis=0)
     expected = 30 * 0.4 - 20 * usual - 5 * (usual - low) - 4
@@ -140,7 +140,9 @@ def test_each_class_on_its_own_is_calibrated_where_the_model_is(
     image = encoder.encode_texts(["a cat"])
     prediction = predict_independently(library, head, image)[0]
     assert encoder.calibration is not None
-    logits = encoder.calibration.independent_logits(image @ head.weights.T, head.weights)[0]
+    logits = encoder.calibration.independent_logits(
+        image @ head.weights.T, encoder.calibration.independent_bias(head.weights)
+    )[0]
     found = {guess.class_name: guess.probability for guess in prediction}
     for class_name, logit in zip(head.classes, logits, strict=True):
         assert found[class_name] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-6)
