@@ -91,7 +91,7 @@ KEPT_OF_EVERYTHING = 0.9  # share of pictures of which a list of everything must
 
 
 def fit_none_of_these(
-    calibration: ModelCalibration, half_sets: list[HalfSet], everything: Labelled | None = None
+    calibration: ModelCalibration, half_sets: list[HalfSet], everything: HalfSet | None = None
 ) -> ModelCalibration:
     """`calibration` with the closeness and the quantile that tell inside from outside best.
 

@@ -151,7 +151,6 @@ def _caltech(repository: Repository) -> list[Photograph]:
 
 
 CALTECH_NAMES = {
-    "accordion": "accordion",
     "Faces": "face",
     "Leopards": "leopard",
     "Motorbikes": "motorbike",
@@ -162,11 +161,8 @@ CALTECH_NAMES = {
     "cougar_face": "cougar face",
     "crocodile_head": "crocodile head",
     "flamingo_head": "flamingo head",
-    "gramophone": "gramophone",
     "inline_skate": "inline skate",
     "joshua_tree": "Joshua tree",
-    "scissors": "scissors",
-    "stegosaurus": "stegosaurus",
     "water_lilly": "water lily",
     "wild_cat": "wild cat",
     "windsor_chair": "Windsor chair",

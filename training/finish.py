@@ -169,8 +169,7 @@ def fit_calibration(
     half_sets = [half_set(encoder, each.names, each) for each in kept.values()]
     words = [caption.words for caption in captions]
     half_sets.append(half_of_nouns(nouns, photographs.images, words))
-    truth = np.full(len(captions), -1)  # which noun is right does not matter here
-    everything = Labelled(nouns.weights, photographs.images, truth)
+    everything = HalfSet(nouns.weights, photographs.images, np.ones(len(captions), bool))
     return fit_none_of_these(calibration, half_sets, everything)
 
 

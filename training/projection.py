@@ -105,12 +105,11 @@ class Trainee(nn.Module):
     def forward(self, features: torch.Tensor, class_dropout: float = 0.0) -> torch.Tensor:
         """Features (n, 1280) → unit rows (n, d)."""
         logits = self.classifier(features)
-        if class_dropout:
-            mixture = (self.projection.sharpness * logits).softmax(-1)
-            said = (torch.rand(len(features), 1) >= class_dropout).float()
-            mixed = (mixture * said) @ self.projection.class_vectors
-            return functional.normalize(mixed + self.projection.projection(features), dim=-1)
-        return functional.normalize(self.projection(features, logits), dim=-1)
+        if not class_dropout:
+            return functional.normalize(self.projection(features, logits), dim=-1)
+        said = (torch.rand(len(features), 1) >= class_dropout).float()
+        mixed = self.projection.mix(logits) * said
+        return functional.normalize(mixed + self.projection.projection(features), dim=-1)
 
 
 def any_view(features: torch.Tensor, which: torch.Tensor) -> torch.Tensor:

@@ -206,14 +206,18 @@ def projection(options: argparse.Namespace) -> None:
     )
 
 
+def listed_words() -> list[str]:
+    """Every class of the shipped lists that a picture could show."""
+    lists = [each for each in label_list_ids() if each not in NOT_SEEN]
+    return [word for each in lists for word in load_label_list(each).classes]
+
+
 def vocabulary_targets(
     model: CLIP, captions: list[Caption], labels: list[str]
 ) -> tuple[list[str], Targets]:
     """Every word that a picture may be called, and how much of the softmax each should get."""
     of_labels = [label_caption(label) for label in labels]
-    lists = [each for each in label_list_ids() if each not in NOT_SEEN]
-    listed = [word for each in lists for word in load_label_list(each).classes]
-    vocabulary = build_vocabulary([*captions, *of_labels], FREQUENT_NOUNS, listed)
+    vocabulary = build_vocabulary([*captions, *of_labels], FREQUENT_NOUNS, listed_words())
     vectors = word_vectors(model, vocabulary)
     likely = frozenset(load_label_list("nouns").classes)
     shares = caption_distributions([*captions, *of_labels], vocabulary, vectors, likely)
@@ -295,9 +299,7 @@ def finish(options: argparse.Namespace) -> None:
     chosen = np.random.default_rng(0).permutation(len(rows))[:BACKGROUND_PICTURES]
     background = embed(rows[chosen])
     captions = imagenet_captions()
-    lists = [each for each in label_list_ids() if each not in NOT_SEEN]
-    listed = [word for each in lists for word in load_label_list(each).classes]
-    words = word_vectors(model, build_vocabulary(captions, FREQUENT_NOUNS, listed))
+    words = word_vectors(model, build_vocabulary(captions, FREQUENT_NOUNS, listed_words()))
     calibration = fit_calibration(
         encoder,
         background,

@@ -49,8 +49,8 @@ class BuiltinTower(nn.Module):
 def fold_batch_norm(module: Any) -> Any:
     """Puts every batch normalisation of a network into the convolution before it, in place.
 
-    A picture takes a third less time, and the numbers are the same. The network must be in
-    evaluation mode.
+    A picture takes less time, and the numbers are the same but for rounding. The network must
+    be in evaluation mode.
 
     Returns:
         The network: convolutions with a bias, and activations where the normalisations were.
@@ -94,9 +94,12 @@ class WordProjection(nn.Module):
 
     def forward(self, features: torch.Tensor, class_logits: torch.Tensor) -> torch.Tensor:
         """Features `(n, features)` and logits `(n, 1000)` → `(n, embed_dim)`."""
-        mixture = (self.sharpness * class_logits).softmax(-1) @ self.class_vectors
-        embeddings: torch.Tensor = mixture + self.projection(features)
+        embeddings: torch.Tensor = self.mix(class_logits) + self.projection(features)
         return embeddings
+
+    def mix(self, class_logits: torch.Tensor) -> torch.Tensor:
+        """Logits `(n, 1000)` → the class vectors, mixed as likely as each class is."""
+        return (self.sharpness * class_logits).softmax(-1) @ self.class_vectors
 
 
 @register_model
